@@ -1,0 +1,1 @@
+"""Reads run records only: fits, comparisons, figures, the report."""

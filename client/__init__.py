@@ -1,0 +1,1 @@
+"""What runs inside a hospital: shards, tokeniser, local training, policy, the ClientApp."""

@@ -1,0 +1,1 @@
+"""Electronic health records: source tables to MEDS, MEDS to tokenised shards."""

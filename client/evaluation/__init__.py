@@ -1,0 +1,1 @@
+"""Evaluation on a site's patients: loss, generated timelines, probes, intervals."""

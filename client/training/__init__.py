@@ -1,0 +1,1 @@
+"""Local training: packed batches, schedule, the one trainer."""

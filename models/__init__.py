@@ -1,0 +1,1 @@
+"""Architectures, objectives, the scale ladders, parameter and FLOP counts."""

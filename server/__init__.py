@@ -1,0 +1,1 @@
+"""The ServerApp: admission, rounds, checkpoints, evaluation."""

@@ -1,0 +1,1 @@
+"""Synthetic hospitals, in-process federation, baselines and studies."""

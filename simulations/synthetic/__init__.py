@@ -1,0 +1,1 @@
+"""Synthetic hospitals whose entropy rate is known."""

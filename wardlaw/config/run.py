@@ -1,0 +1,101 @@
+"""``RunConfig``: one object that says everything about a run."""
+
+import hashlib
+import json
+from typing import Any, Self
+
+from pydantic import model_validator
+
+from wardlaw.config.base import Section
+from wardlaw.config.data import DataSection
+from wardlaw.config.evaluation import EvaluationSection
+from wardlaw.config.federation import FederationSection
+from wardlaw.config.model import ModelSection
+from wardlaw.config.run_section import RunSection
+from wardlaw.config.strategy import StrategySection
+from wardlaw.config.train import TrainSection
+
+
+class RunConfig(Section):
+    """A run's settings, one section a room.
+
+    The same object is built from a TOML file (``config.files``), from Flower's flat
+    ``run_config`` (``config.flat``) and from the manifest of a run that resumes.
+    """
+
+    run: RunSection = RunSection()
+    data: DataSection = DataSection()
+    model: ModelSection = ModelSection()
+    train: TrainSection = TrainSection()
+    federation: FederationSection = FederationSection()
+    strategy: StrategySection = StrategySection()
+    evaluation: EvaluationSection = EvaluationSection()
+
+    @property
+    def replicas(self) -> int:
+        """Models in training at the same time: 1 when centralised, else M."""
+        return 1 if self.run.topology == "centralised" else self.federation.replicas
+
+    @property
+    def replica_batch_tokens(self) -> int:
+        """Tokens of one optimiser step of one replica."""
+        return self.train.batch_tokens // self.replicas
+
+    @property
+    def steps(self) -> int:
+        """Sequential optimiser steps of a replica over the run's whole token budget."""
+        return self.train.tokens // self.train.batch_tokens
+
+    @property
+    def rounds(self) -> int:
+        """Federated rounds; the last may be shorter than ``local-steps``."""
+        return -(-self.steps // self.federation.local_steps)
+
+    def round_steps(self, server_round: int) -> range:
+        """Steps, counted from 0 over the run, of a round counted from 1."""
+        first = (server_round - 1) * self.federation.local_steps
+        return range(first, min(first + self.federation.local_steps, self.steps))
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the canonical form, without the fields that only name or locate.
+
+        Two runs with one fingerprint are the same experiment. It stands in every
+        checkpoint, record and client reply.
+        """
+        return hashlib.sha256(json.dumps(identity(self), sort_keys=True).encode()).hexdigest()
+
+    @model_validator(mode="after")
+    def _check_across_sections(self) -> Self:
+        if self.train.batch_tokens % self.replicas:
+            raise ValueError(
+                f"train.batch-tokens = {self.train.batch_tokens} must be a multiple of "
+                f"federation.replicas = {self.replicas}, which share it"
+            )
+        if self.replica_batch_tokens < self.model.context:
+            raise ValueError(
+                f"a replica's share of train.batch-tokens ({self.replica_batch_tokens}) "
+                f"must hold one window of model.context = {self.model.context} tokens"
+            )
+        if self.steps < 1:
+            raise ValueError(
+                f"train.tokens = {self.train.tokens} is less than one step of train.batch-tokens"
+            )
+        if self.federation.quorum > self.federation.replicas:
+            raise ValueError(
+                f"federation.quorum = {self.federation.quorum} exceeds "
+                f"federation.replicas = {self.federation.replicas}"
+            )
+        return self
+
+
+def identity(section: Section) -> dict[str, Any]:
+    """The fields of a section, nested, that say what it is rather than where it lies."""
+    fields: dict[str, Any] = {}
+    for name, info in type(section).model_fields.items():
+        extra = info.json_schema_extra
+        if isinstance(extra, dict) and extra.get("fingerprint") is False:
+            continue
+        value = getattr(section, name)
+        fields[name] = identity(value) if isinstance(value, Section) else value
+    return fields

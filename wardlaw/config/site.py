@@ -1,0 +1,65 @@
+"""``SitePolicy``: what a hospital allows, in a file that only the hospital writes.
+
+The coordinator never sees ``site.toml`` and cannot loosen it: where a run's
+configuration and the policy differ, the stricter wins.
+"""
+
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+
+from wardlaw.config.base import Section
+from wardlaw.config.files import read_toml
+from wardlaw.config.flat import describe_problems
+from wardlaw.errors import PolicyError
+
+
+class SitePolicy(Section):
+    """A site's own limits and places.
+
+    Attributes
+    ----------
+    site : str
+        Name under which the site takes part; stable over runs.
+    meds : Path
+        MEDS root of the site's patients.
+    tokens : Path
+        Folder for tokenised shards, one a tokeniser fingerprint.
+    state : Path
+        Folder for what outlives a message: optimiser state, cursors.
+    minimum_patients : int
+        Train patients below which the site abstains from everything.
+    code_floor : int
+        Train patients that a code needs before the code's name leaves the site.
+        May only be raised.
+    count_rounding : int
+        Counts that leave the site are rounded to multiples of this.
+    allow_training, allow_vocabulary, allow_evaluation : bool
+        Kinds of request that the site answers.
+    maximum_parameters : int
+        Largest model that the site trains.
+    """
+
+    site: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")
+    meds: Path
+    tokens: Path
+    state: Path
+    minimum_patients: int = Field(default=10, ge=10)
+    code_floor: int = Field(default=10, ge=10)
+    count_rounding: int = Field(default=10, ge=1)
+    allow_training: bool = True
+    allow_vocabulary: bool = True
+    allow_evaluation: bool = True
+    maximum_parameters: int = Field(default=2_000_000_000, gt=0)
+
+
+def load_site_policy(path: Path) -> SitePolicy:
+    """Read ``site.toml``; its relative paths start at the file's own folder."""
+    tables = read_toml(path)
+    try:
+        policy = SitePolicy.model_validate(tables)
+    except ValidationError as error:
+        raise PolicyError(describe_problems(error), where=str(path)) from None
+    here = path.resolve().parent
+    places = {name: here / getattr(policy, name) for name in ("meds", "tokens", "state")}
+    return policy.model_copy(update=places)
