@@ -1,5 +1,7 @@
 """[data]: which shards a run reads."""
 
+from typing import Literal
+
 from wardlaw.config.base import Section, location
 
 
@@ -16,6 +18,11 @@ class DataSection(Section):
     tokenizer : str
         Fingerprint of the tokeniser that every shard must have been made with;
         empty means that the sites only have to agree with each other.
+    vocabulary : {"existing", "fitted"}
+        Whether the sites' shards are there already, or are made first with a
+        vocabulary fitted across the sites (``query.sketch``, ``query.tokenize``).
+    scheme : {"ethos", "fused"}
+        Tokeniser's scheme where the vocabulary is fitted.
     sites : str
         Comma-separated site names that take part; empty means all.
     """
@@ -23,6 +30,8 @@ class DataSection(Section):
     federation: str = location("")
     digest: str = ""
     tokenizer: str = ""
+    vocabulary: Literal["existing", "fitted"] = "existing"
+    scheme: Literal["ethos", "fused"] = "ethos"
     sites: str = ""
 
     @property

@@ -1,0 +1,56 @@
+# Everything that a fresh machine needs is made by the targets themselves: Python 3.11+ and make suffice.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := demo
+
+# No program of ours needs the network at run time.
+export FLWR_TELEMETRY_ENABLED := 0
+export FLWR_DISABLE_UPDATE_CHECK := 1
+export FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION := 1
+export RAY_USAGE_STATS_ENABLED := 0
+
+.PHONY: demo test test-all lint bench lock flower-config clean
+
+$(VENV)/installed: requirements.lock pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet -r requirements.lock
+	$(BIN)/pip install --quiet --no-deps --editable .
+	touch $@
+
+demo: $(VENV)/installed
+	$(BIN)/wardlaw simulate hospitals --out $(DEMO)/hospitals
+	$(BIN)/wardlaw simulate prepare --meds $(DEMO)/hospitals --out $(DEMO)/federation
+	$(BIN)/wardlaw simulate study studies/demo.toml --federation $(DEMO)/federation --out $(DEMO)/runs
+	$(BIN)/wardlaw analysis report $(DEMO)/runs --out $(DEMO)/report
+
+test: $(VENV)/installed
+	$(BIN)/pytest --numprocesses 2 -m "not slow"
+
+test-all: $(VENV)/installed
+	$(BIN)/pytest
+
+lint: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/installed
+	$(BIN)/python -m bench
+
+lock:
+	rm -rf $(VENV)-lock
+	$(PYTHON) -m venv $(VENV)-lock
+	$(VENV)-lock/bin/pip install --quiet torch==2.13.0 ".[simulations,analysis,checks]"
+	sed -n '/^#/p' requirements.lock > requirements.lock.new
+	$(VENV)-lock/bin/pip freeze --exclude wardlaw | sed 's/+cpu//' >> requirements.lock.new
+	mv requirements.lock.new requirements.lock
+	rm -rf $(VENV)-lock
+
+flower-config: $(VENV)/installed
+	$(BIN)/python -m wardlaw.config.pyproject
+
+clean:
+	rm -rf $(VENV) $(DEMO)
