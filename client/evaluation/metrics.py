@@ -8,10 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wardlaw.seeds import generator
 
-Floats = np.ndarray[tuple[int], np.dtype[np.float64]]
+Floats = NDArray[np.float64]
 Metric = Callable[[Floats, Floats, Floats], Floats]
 
 
@@ -82,7 +83,7 @@ def weighted_average_precision(labels: Floats, scores: Floats, weights: Floats) 
 
 
 def discrimination(
-    labels: Floats, scores: Floats, patients: np.ndarray, *, resamples: int, seed: int
+    labels: Floats, scores: Floats, patients: NDArray[np.int64], *, resamples: int, seed: int
 ) -> Discrimination:
     """AUROC and AUPRC with percentile intervals from resampling patients.
 
@@ -119,19 +120,21 @@ def discrimination(
     )
 
 
-def _tie_groups(keys: Floats) -> tuple[np.ndarray, np.ndarray]:
+def _tie_groups(keys: Floats) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     order = np.argsort(keys, kind="stable")
     ordered = keys[order]
     starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
     return order, starts
 
 
-def _grouped_sums(values: Floats, starts: np.ndarray) -> Floats:
-    return np.add.reduceat(values, starts, axis=1)
+def _grouped_sums(values: Floats, starts: NDArray[np.intp]) -> Floats:
+    sums: Floats = np.add.reduceat(values, starts, axis=1)
+    return sums
 
 
 def _ratio(above: Floats, below: Floats) -> Floats:
-    return np.divide(above, below, out=np.full(np.shape(above), np.nan), where=below > 0)
+    quotient: Floats = np.divide(above, below, out=np.full(np.shape(above), np.nan), where=below > 0)
+    return quotient
 
 
 def _percentiles(values: Floats) -> tuple[float, float]:
