@@ -24,7 +24,7 @@ class PurePowerLaw(ScalingLaw):
 
     @staticmethod
     def curve(log_inputs: Array, theta: Array) -> tuple[Array, Array]:
-        """a - alpha log N, with theta = (a, alpha)."""
+        """Log loss a - alpha log N, with theta = (a, alpha)."""
         log_n = log_inputs[:, 0]
         prediction = theta[:, :1] - theta[:, 1:] * log_n
         jacobian = np.stack([np.ones_like(log_n), -log_n], axis=-1)

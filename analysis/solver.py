@@ -110,7 +110,7 @@ def _minimise(
     quiet = np.zeros(len(theta), dtype=np.int64)
     live = np.arange(len(theta))
     for _ in range(iterations):
-        gradient, step, promised = _step(residual[live], jacobian[live], weight[live], damping[live], delta)
+        step, promised = _step(residual[live], jacobian[live], weight[live], damping[live], delta)
         trial = theta[live] + step
         prediction, trial_jacobian = curve(trial)
         trial_residual = prediction - target[live]
@@ -137,8 +137,8 @@ def _gradient(residual: Array, jacobian: Array, weight: Array, delta: float) -> 
 
 def _step(
     residual: Array, jacobian: Array, weight: Array, damping: Array, delta: float
-) -> tuple[Array, Array, Array]:
-    """Gradient, step and the decrease that the quadratic model promises, one a row."""
+) -> tuple[Array, Array]:
+    """Step (B, P) and the decrease (B,) that the quadratic model promises."""
     size = np.abs(residual)
     gradient = _gradient(residual, jacobian, weight, delta)
     across = jacobian.transpose(0, 2, 1)
@@ -150,9 +150,9 @@ def _step(
     hessian = newton + damping[:, None, None] * reweighted
     diagonal = np.arange(jacobian.shape[-1])
     hessian[:, diagonal, diagonal] += damping[:, None] * scale + floor
-    step = -np.linalg.solve(hessian, gradient[..., None])[..., 0]
-    promised = -0.5 * np.einsum("bp,bp->b", gradient, step)
-    return gradient, step, promised
+    step = np.asarray(-np.linalg.solve(hessian, gradient[..., None])[..., 0], dtype=np.float64)
+    promised: Array = -0.5 * np.einsum("bp,bp->b", gradient, step)
+    return step, promised
 
 
 def _next_damping(damping: Array, better: NDArray[np.bool_], decrease: Array, promised: Array) -> Array:

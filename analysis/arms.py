@@ -1,0 +1,79 @@
+"""Which runs are one arm: those that differ only in size, tokens and seed."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from wardlaw.config import RunConfig, to_flat
+from wardlaw.config.flat import Scalar
+
+CENTRALISED, LOCAL = "Centralised", "Local"
+_STRATEGIES = {
+    "fedavg": "FedAvg",
+    "fedprox": "FedProx",
+    "fedavgm": "FedAvgM",
+    "fedadam": "FedAdam",
+    "fednesterov": "FedNesterov",
+}
+_ORDER = (CENTRALISED, LOCAL, *_STRATEGIES.values())
+# What differs between the runs of one arm, names them, or says where they lie.
+_WITHIN_AN_ARM = frozenset(
+    {"run.seed", "run.name", "run.records", "data.federation", "model.size", "train.tokens"}
+)
+
+
+@dataclass(frozen=True)
+class Arms:
+    """Arm of each run, and the arms in the order of a report."""
+
+    of_run: Mapping[str, str]
+    order: tuple[str, ...]
+
+
+def base_arm(config: RunConfig) -> str:
+    """Topology, or the strategy's name where the run is federated."""
+    match config.run.topology:
+        case "centralised":
+            return CENTRALISED
+        case "local":
+            return LOCAL
+        case _:
+            return _STRATEGIES[config.strategy.name]
+
+
+def name_arms(configs: Mapping[str, RunConfig], points: Mapping[str, tuple[int, int]]) -> Arms:
+    """Name the arm of every run.
+
+    Runs of one topology or strategy at one size and token budget may differ in their seed only: any
+    other setting that takes several values there (say, ``federation.local-steps``) splits the arm and
+    stands in its name. A setting that changes with the size alone does not.
+
+    Parameters
+    ----------
+    configs : dict of str to RunConfig
+        By run.
+    points : dict of str to (int, int)
+        Parameters and tokens of each run.
+    """
+    flat = {run: _comparable(config) for run, config in configs.items()}
+    base = {run: base_arm(config) for run, config in configs.items()}
+    together: dict[tuple[str, int, int], list[str]] = defaultdict(list)
+    for run, point in points.items():
+        together[base[run], *point].append(run)
+    splitting: dict[str, set[str]] = defaultdict(set)
+    for (arm, *_), runs in together.items():
+        for key in flat[runs[0]]:
+            if len({flat[run][key] for run in runs}) > 1:
+                splitting[arm].add(key)
+    names = {run: _label(base[run], flat[run], splitting[base[run]]) for run in configs}
+    ordered = sorted(set(names.values()), key=lambda name: (_ORDER.index(name.split(",")[0]), name))
+    return Arms(names, tuple(ordered))
+
+
+def _comparable(config: RunConfig) -> dict[str, Scalar]:
+    return {key: value for key, value in to_flat(config).items() if key not in _WITHIN_AN_ARM}
+
+
+def _label(arm: str, settings: Mapping[str, Scalar], splitting: set[str]) -> str:
+    parts = [f"{key.split('.')[-1]} {str(settings[key])[:12]}" for key in sorted(splitting)]
+    return ", ".join([arm, *parts])

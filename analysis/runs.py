@@ -1,0 +1,209 @@
+"""A folder of run records as one table, with what was left out and why."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from analysis.arms import name_arms
+from wardlaw.errors import RecordError
+from wardlaw.records import RunRecord, RunResult, find_records, load_record
+
+# The unit of the loss, and the column that holds it.
+LOSSES = {"token": "loss_per_token", "event": "loss_per_event"}
+_POSITIVE = ("loss_per_token", "loss_per_event", "parameters", "tokens", "unique_tokens")
+_TOLERANCE = 1e-6
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A run that no figure uses, and the reason."""
+
+    run: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Oracle:
+    """Irreducible loss of the process that generated the patients, from ``oracle.json``."""
+
+    nats_per_token: float
+    nats_per_event: float
+    standard_error: float
+
+    def loss(self, unit: str) -> float:
+        """Nats per ``"token"`` or per ``"event"``."""
+        return self.nats_per_token if unit == "token" else self.nats_per_event
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Finished runs of a folder.
+
+    Attributes
+    ----------
+    table : polars.DataFrame
+        A row a run: ``run``, ``arm``, ``size``, ``parameters``, ``non_embedding_parameters``,
+        ``tokens``, ``unique_tokens``, ``epochs``, ``flops``, ``loss_per_token``,
+        ``loss_per_event`` (nats), ``seed``, ``sites``, ``replicas``, ``local_steps`` (null when not
+        federated), ``split``, ``patients`` (evaluated), ``wall_s``, ``bytes_down``, ``bytes_up``,
+        ``synthetic``, ``fingerprint``; sorted by arm, size, tokens and seed.
+    records : dict of str to RunRecord
+        By ``run``.
+    left_out : tuple of LeftOut
+    oracle : Oracle or None
+    """
+
+    table: pl.DataFrame
+    records: Mapping[str, RunRecord]
+    left_out: tuple[LeftOut, ...]
+    oracle: Oracle | None
+
+    @property
+    def arms(self) -> list[str]:
+        """Arms in the order of the report: centralised, local, then federated by name."""
+        return self.table["arm"].unique(maintain_order=True).to_list()
+
+
+def load_runs(folder: Path) -> Runs:
+    """Read every run record under ``folder``.
+
+    A run that is unfinished, damaged, diverged, a duplicate, or whose recorded loss is not what its
+    per-site sums give, is left out and listed.
+
+    Raises
+    ------
+    RecordError
+        If there is no such folder or no finished run in it.
+    """
+    if not folder.is_dir():
+        raise RecordError("no such folder", where=str(folder))
+    left_out = [
+        LeftOut(_name(path.parent, folder), "unfinished: it has a manifest but no result")
+        for path in sorted(folder.rglob("manifest.json"))
+        if not (path.parent / "result.json").exists()
+    ]
+    rows: list[dict[str, Any]] = []
+    records: dict[str, RunRecord] = {}
+    seen: dict[str, str] = {}
+    for path in find_records(folder):
+        name = _name(path, folder)
+        try:
+            record = load_record(path)
+            row = {"run": name, **_row(record)}
+            if first := seen.get(row["fingerprint"]):
+                raise RecordError(f"duplicate: the same experiment as {first}")
+        except RecordError as error:
+            left_out.append(LeftOut(name, error.what))
+            continue
+        seen[row["fingerprint"]] = name
+        records[name] = record
+        rows.append(row)
+    if not rows:
+        raise RecordError(
+            f"no finished run among the {len(left_out)} found"
+            + (f" (the first, {left_out[0].run}: {left_out[0].reason})" if left_out else ""),
+            where=str(folder),
+            remedy="`wardlaw simulate study` writes run records",
+        )
+    arms = name_arms(
+        {row["run"]: records[row["run"]].config for row in rows},
+        {row["run"]: (row["parameters"], row["tokens"]) for row in rows},
+    )
+    order = {arm: place for place, arm in enumerate(arms.order)}
+    table = pl.DataFrame(rows, infer_schema_length=None).with_columns(
+        arm=pl.col("run").replace_strict(arms.of_run, return_dtype=pl.String)
+    )
+    table = table.sort(pl.col("arm").replace_strict(order), "parameters", "tokens", "seed", "run")
+    return Runs(table, records, tuple(left_out), _read_oracle(folder / "oracle.json"))
+
+
+def at_largest_budget(table: pl.DataFrame) -> pl.DataFrame:
+    """Runs that an L(N) curve is made of: at each arm and size those with most tokens."""
+    return table.filter(pl.col("tokens") == pl.col("tokens").max().over("arm", "parameters"))
+
+
+def site_losses(record: RunRecord) -> pl.DataFrame:
+    """A row a replica and site of the final evaluation: nats, tokens, events, patients."""
+    rows = pl.DataFrame(pl.from_arrow(record.table("evaluation")))
+    return rows.filter(pl.col("split") == record.config.evaluation.split)
+
+
+def _name(path: Path, folder: Path) -> str:
+    return str(path.relative_to(folder)) if path != folder else path.name
+
+
+def _row(record: RunRecord) -> dict[str, Any]:
+    config, result = record.config, record.result
+    _check_numbers(result)
+    sites = site_losses(record)
+    _check_losses(result, sites)
+    federated = config.run.topology == "federated"
+    return {
+        "size": config.model.size,
+        "parameters": result.parameters,
+        "non_embedding_parameters": result.non_embedding_parameters,
+        "tokens": result.tokens,
+        "unique_tokens": result.unique_tokens,
+        "epochs": result.tokens / result.unique_tokens,
+        "flops": float(result.flops),
+        "loss_per_token": result.loss_per_token,
+        "loss_per_event": result.loss_per_event,
+        "seed": config.run.seed,
+        "sites": result.sites,
+        "replicas": config.replicas,
+        "local_steps": config.federation.local_steps if federated else None,
+        "split": config.evaluation.split,
+        "patients": int(sites.group_by("site").agg(pl.col("patients").max())["patients"].sum()),
+        "wall_s": float(result.wall_s),
+        "bytes_down": result.bytes_down,
+        "bytes_up": result.bytes_up,
+        "synthetic": result.synthetic,
+        "fingerprint": config.fingerprint,
+    }
+
+
+def _check_numbers(result: RunResult) -> None:
+    for name in _POSITIVE:
+        value = getattr(result, name)
+        if not isinstance(value, int | float):
+            raise RecordError(f"damaged: {name} is {value!r}, not a number")
+        if not math.isfinite(value) or value <= 0:
+            verb = "diverged" if name.startswith("loss") else "damaged"
+            raise RecordError(f"{verb}: {name} is {value}")
+
+
+def _check_losses(result: RunResult, sites: pl.DataFrame) -> None:
+    """The recorded losses must be those of the per-site sums (their mean over replicas)."""
+    if sites.is_empty():
+        raise RecordError("damaged: no evaluation on the split that its settings name")
+    sums = sites.group_by("replica").agg(pl.col("nats", "tokens", "events").sum())
+    for unit, recorded in (("tokens", result.loss_per_token), ("events", result.loss_per_event)):
+        recomputed = float((sums["nats"] / sums[unit]).to_numpy().mean())
+        if not math.isclose(recomputed, recorded, rel_tol=_TOLERANCE):
+            raise RecordError(
+                f"damaged: the recorded loss per {unit[:-1]} is {recorded}, "
+                f"its per-site sums give {recomputed}"
+            )
+
+
+def _read_oracle(path: Path) -> Oracle | None:
+    if not path.exists():
+        return None
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return Oracle(
+            float(values["nats_per_token"]),
+            float(values["nats_per_event"]),
+            float(values["standard_error"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RecordError(
+            f"not an irreducible loss ({type(error).__name__}: {error})",
+            where=str(path),
+            remedy="It holds nats_per_token, nats_per_event and standard_error; or remove it",
+        ) from None
