@@ -12,7 +12,8 @@ leave a hospital (see ``client.sanitize``), since its text can name a patient.
     |-- CheckpointError   CKP  checkpoints and saved state
     |-- AdmissionError    ADM  a site or a reply that the server will not take
     |-- RoundError        RND  a federation that cannot go on
-    `-- RecordError       REC  run records
+    |-- RecordError       REC  run records
+    `-- TrainingError     TRN  local training that cannot go on
 """
 
 
@@ -96,3 +97,10 @@ class RecordError(WardlawError):
 
     code = "REC"
     exit_status = 9
+
+
+class TrainingError(WardlawError):
+    """Local training that cannot go on: a loss or gradient that is not finite."""
+
+    code = "TRN"
+    exit_status = 10
