@@ -1,0 +1,121 @@
+"""The codes of an extraction: a number for each, with its description and parents."""
+
+from dataclasses import dataclass, field
+from functools import reduce
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from client.ehr.config import Event, Table
+from client.ehr.filters import Filter
+from client.ehr.tables import Tables
+from client.ehr.templates import columns_of, first_complete, template_expression
+
+
+@dataclass
+class Codebook:
+    """Codes in the order they were met.
+
+    Attributes
+    ----------
+    numbers : dict of str to int
+    descriptions : dict of str to str
+        Of several descriptions of a code the alphabetically first, so that order does not matter.
+    parents : dict of str to set of str
+    once : set of int
+        Numbers of codes of which equal events are one event.
+    """
+
+    numbers: dict[str, int] = field(default_factory=dict)
+    descriptions: dict[str, str] = field(default_factory=dict)
+    parents: dict[str, set[str]] = field(default_factory=dict)
+    once: set[int] = field(default_factory=set)
+
+    def add(self, code: str, description: str | None, parents: list[str], once: bool) -> int:
+        """Number of a code, which is new or known."""
+        if description is not None:
+            self.descriptions[code] = min(description, self.descriptions.get(code, description))
+        if parents:
+            self.parents.setdefault(code, set()).update(parents)
+        number = self.numbers.setdefault(code, len(self.numbers))
+        if once:
+            self.once.add(number)
+        return number
+
+    def names(self) -> NDArray[np.object_]:
+        """Codes by number."""
+        return np.array(list(self.numbers), dtype=object)
+
+    def ranks(self) -> NDArray[np.int64]:
+        """Alphabetical place of each code by number."""
+        ranks = np.empty(len(self.numbers), dtype=np.int64)
+        ranks[np.argsort(self.names())] = np.arange(len(self.numbers))
+        return ranks
+
+
+class Coder:
+    """Numbers of the codes that one event rule gives to rows.
+
+    Templates are worked out once for each new combination of the columns they read, not
+    once a row: a laboratory table has some hundred million rows and some thousand combinations.
+    """
+
+    def __init__(
+        self, table: Table, event: Event, tables: Tables, filters: dict[str, Filter], codebook: Codebook
+    ) -> None:
+        self._event, self._filters, self._codebook = event, filters, codebook
+        named = columns_of((*event.code, *event.description, *event.parents))
+        self._dictionary, self._on = _dictionary(table, tables, named)
+        taken = set(self._dictionary.columns) - set(self._on)
+        self.columns = sorted((set(named) - taken) | set(self._on))
+        self._known = pl.DataFrame(schema={**dict.fromkeys(self.columns, pl.String), "number": pl.UInt32})
+
+    def numbers(self, rows: pl.DataFrame) -> pl.Series:
+        """Code number of each row; null where no template is complete."""
+        if not self.columns:
+            return pl.Series("number", [self._learn(rows.head(1))], dtype=pl.UInt32).new_from_index(
+                0, rows.height
+            )
+        keys = rows.select(pl.col(self.columns).cast(pl.String))
+        new = keys.unique().join(self._known, on=self.columns, how="anti", nulls_equal=True)
+        if new.height:
+            self._learn(new)
+        return keys.join(
+            self._known, on=self.columns, how="left", nulls_equal=True, maintain_order="left"
+        ).get_column("number")
+
+    def _learn(self, combinations: pl.DataFrame) -> int | None:
+        event = self._event
+        told = combinations
+        if self._on:
+            told = told.join(self._dictionary, on=self._on, how="left", maintain_order="left")
+        described = first_complete(event.description, self._filters) if event.description else pl.lit(None)
+        parents = [template_expression(template, self._filters) for template in event.parents]
+        codes = told.select(
+            first_complete(event.code, self._filters).alias("code"),
+            described.cast(pl.String).alias("description"),
+            (pl.concat_list(parents) if parents else pl.lit([], dtype=pl.List(pl.String))).alias("parents"),
+        )
+        numbers = [
+            None
+            if code is None
+            else self._codebook.add(code, description, [name for name in kin if name], event.once)
+            for code, description, kin in codes.iter_rows()
+        ]
+        if self.columns:
+            column = pl.Series("number", numbers, dtype=pl.UInt32)
+            self._known = pl.concat([self._known, combinations.select(self.columns).with_columns(column)])
+        return reduce(lambda _, number: number, numbers, None)
+
+
+def _dictionary(table: Table, tables: Tables, named: list[str]) -> tuple[pl.DataFrame, list[str]]:
+    """Dictionary rows for the columns that the templates name; empty where it is absent or not needed."""
+    join = table.dictionary
+    if join is None or not set(join.take) & set(named):
+        return pl.DataFrame(), []
+    columns = [*join.on, *join.take]
+    if join.table not in tables:
+        return pl.DataFrame(schema=dict.fromkeys(columns, pl.String)), list(join.on)
+    frame = tables.frame(join.table, columns).sort(columns)
+    return frame.unique(list(join.on), keep="first", maintain_order=True), list(join.on)
