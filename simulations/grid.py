@@ -6,6 +6,7 @@ code is the one that a deployment runs.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from copy import deepcopy
 from itertools import count
 
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Error, Message, MetricRecord, RecordDict
@@ -152,5 +153,4 @@ def _own_record(
         return ArrayRecord(
             {name: Array(array.dtype, array.shape, array.stype, array.data) for name, array in record.items()}
         )
-    own = {name: list(value) if isinstance(value, list) else value for name, value in record.items()}
-    return type(record)(own)
+    return deepcopy(record)

@@ -1,0 +1,33 @@
+"""A federated run in one process: what studies use."""
+
+from pathlib import Path
+
+from client.app import app
+from client.steps import site_steps
+from server.federation import run_federation
+from simulations.federation_folder import participating_policies
+from simulations.grid import InProcessGrid
+from wardlaw.config import RunConfig, to_flat
+from wardlaw.records import record_folder, write_table
+
+
+def run_in_process(config: RunConfig, records: Path) -> Path:
+    """Compute a federated run over the sites of ``data.federation``, or go on where it stopped.
+
+    Parameters
+    ----------
+    config : RunConfig
+        A run whose topology is ``federated``.
+    records : Path
+        Folder of record folders.
+
+    Returns
+    -------
+    Path
+        The finished record's folder.
+    """
+    policies = participating_policies(config)
+    run_federation(InProcessGrid(app, len(policies), to_flat(config)), config, records)
+    folder = record_folder(records, config)
+    write_table(folder, "steps", [row for policy in policies for row in site_steps(policy, config)])
+    return folder

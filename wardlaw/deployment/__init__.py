@@ -1,0 +1,1 @@
+"""Running Flower's programs as children of ours: processes, environment, health."""
