@@ -9,6 +9,7 @@ from client.shard import TokenSplit
 from client.training.batches import collate
 from client.training.packing import cut_windows, plan_pool
 from models.decoder import Decoder
+from wardlaw.vocabulary import Scheme
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class LossSums:
 
 
 def evaluate_loss(
-    model: Decoder, split: TokenSplit, scheme: str, context: int, batch_tokens: int
+    model: Decoder, split: TokenSplit, scheme: Scheme, context: int, batch_tokens: int
 ) -> LossSums:
     """Loss of every target of a split, each counted once.
 
@@ -45,7 +46,7 @@ def evaluate_loss(
         On any device; evaluated in the precision of the surrounding autocast, if any.
     split : TokenSplit
         Patients to score.
-    scheme : str
+    scheme : {"ethos", "fused"}
         Tokeniser's scheme.
     context : int
         Longest window.
@@ -68,7 +69,7 @@ def evaluate_loss(
 
 
 def patient_nats(
-    model: Decoder, split: TokenSplit, scheme: str, context: int, batch_tokens: int
+    model: Decoder, split: TokenSplit, scheme: Scheme, context: int, batch_tokens: int
 ) -> NDArray[np.float64]:
     """Summed nats of each patient, (patients,) in the split's order: what a bootstrap resamples.
 

@@ -19,6 +19,7 @@ from client.training.packing import (
 from models.packed import IGNORED, PackedBatch
 from wardlaw.errors import ShardError
 from wardlaw.seeds import generator
+from wardlaw.vocabulary import Scheme
 
 
 class BatchStream:
@@ -36,7 +37,7 @@ class BatchStream:
         Tokens T of a batch, padding included.
     context : int
         Longest window.
-    scheme : str
+    scheme : {"ethos", "fused"}
         Tokeniser's scheme, which says what a position is.
     seed : int
         The run's seed.
@@ -61,7 +62,7 @@ class BatchStream:
         splits: Sequence[tuple[str, TokenSplit]],
         budget: int,
         context: int,
-        scheme: str,
+        scheme: Scheme,
         seed: int,
         name: str,
     ) -> None:
@@ -108,7 +109,7 @@ class BatchStream:
 
 
 def collate(
-    splits: Sequence[TokenSplit], windows: Windows, members: Integers, budget: int, scheme: str
+    splits: Sequence[TokenSplit], windows: Windows, members: Integers, budget: int, scheme: Scheme
 ) -> PackedBatch:
     """Lay windows end to end in the order given, and pad them to ``budget`` tokens."""
     tokens = np.zeros(budget, np.int64)

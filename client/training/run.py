@@ -6,10 +6,11 @@ from pathlib import Path
 from client.shard import TokenSplit
 from client.training.batches import BatchStream
 from client.training.replica import Replica, build_replica
-from client.training.state import prune_states, resume, save_state
+from client.training.state import resume, retain_states, save_state, saved_steps
 from client.training.trainer import train_steps
 from wardlaw.config import RunConfig
 from wardlaw.records import read_rows, write_table
+from wardlaw.vocabulary import Scheme
 
 KEPT_STATES = 2
 
@@ -20,7 +21,7 @@ def train_alone(
     folder: Path,
     *,
     name: str,
-    scheme: str,
+    scheme: Scheme,
     vocabulary_size: int,
 ) -> Replica:
     """Train to the end of the token budget, or go on from the newest state in ``folder``.
@@ -38,7 +39,7 @@ def train_alone(
         Gets ``steps.parquet`` and ``checkpoints/``.
     name : str
         The replica's name.
-    scheme : str
+    scheme : {"ethos", "fused"}
         Tokeniser's scheme of the shards.
     vocabulary_size : int
         Their number of tokens.
@@ -67,5 +68,5 @@ def train_alone(
         done = stop
         write_table(folder, "steps", rows)
         save_state(checkpoints, replica, done)
-        prune_states(checkpoints, KEPT_STATES)
+        retain_states(checkpoints, saved_steps(checkpoints)[-KEPT_STATES:])
     return replica

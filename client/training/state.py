@@ -7,7 +7,7 @@ step-00000100.json          step, fingerprint, replica, and SHA-256 of both file
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -101,9 +101,9 @@ def resume(folder: Path, replica: Replica) -> int:
     return 0
 
 
-def prune_states(folder: Path, keep: int) -> None:
-    """Delete all states but the newest ``keep``, and what killed processes left half written."""
-    kept = {_tensors_path(folder, step).stem for step in saved_steps(folder)[-keep:]}
+def retain_states(folder: Path, steps: Collection[int]) -> None:
+    """Delete all states but those before ``steps``, and what killed processes left half written."""
+    kept = {_tensors_path(folder, step).stem for step in steps}
     # Manifests sort before tensors: a state is never there by half.
     for path in sorted([*folder.glob("step-*"), *folder.glob(".step-*.tmp")], key=lambda path: path.suffix):
         if path.stem not in kept:

@@ -58,7 +58,7 @@ def _train_step(
         loss = replica.model.loss(batch.to(replica.device))
     loss.backward()  # type: ignore[no-untyped-call]
     norm = nn.utils.clip_grad_norm_(replica.model.parameters(), section.clip_norm)
-    row = {
+    row: dict[str, Any] = {
         "replica": replica.name,
         "step": step,
         "tokens": tokens,
