@@ -7,7 +7,7 @@ step-00000100.json          step, fingerprint, replica, and SHA-256 of both file
 import hashlib
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
