@@ -68,15 +68,15 @@ class _MeanNats(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
         wanted = targets != IGNORED
-        share = 1.0 / wanted.sum().clamp(min=1)
         inputs, head = hidden.to(_product_dtype(hidden)), weight.to(_product_dtype(hidden))
         total = torch.zeros((), dtype=_wide(hidden.dtype), device=hidden.device)
+        shares = wanted.to(total.dtype)[:, None] / wanted.sum().clamp(min=1)
         grad_hidden = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
         grad_weight = torch.zeros_like(weight) if ctx.needs_input_grad[1] else None
         for start in range(0, len(hidden), CHUNK):
             here = slice(start, start + CHUNK)
             log_probabilities = functional.log_softmax(_widen(functional.linear(inputs[here], head)), dim=-1)
-            scale = wanted[here].to(total.dtype).mul_(share)[:, None]
+            scale = shares[here]
             places = targets[here].clamp(min=0)[:, None]
             total -= (log_probabilities.gather(1, places) * scale).sum()
             # d loss / d logits = (softmax - one-hot) / number of targets
