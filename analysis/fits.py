@@ -140,13 +140,17 @@ def fit_arm(
 def _lack_of_fit(
     table: pl.DataFrame, loss: str, inputs: Array, law: ScalingLaw, noise: SeedNoise, points: int
 ) -> float | None:
-    """p-value of the F test of the points' means against the law, by the spread between seeds."""
+    """p-value of the F test of the points' means against the law, by the spread between seeds.
+
+    The test is that of least squares, so the law is fitted again with Huber's threshold out of reach.
+    """
     degrees = points - len(law.parameters)
     if degrees < 1 or not noise.deviation:
         return None
+    squares = type(law)(delta=np.inf).fit(inputs, table[loss].to_numpy())
     off = (
         table.select("parameters", "tokens", log_loss=pl.col(loss).log())
-        .with_columns(off=pl.col("log_loss") - pl.Series(np.log(law.predict(inputs))))
+        .with_columns(off=pl.col("log_loss") - pl.Series(np.log(squares.predict(inputs))))
         .group_by("parameters", "tokens")
         .agg(pl.col("off").mean(), pl.len())
     )

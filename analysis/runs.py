@@ -66,7 +66,8 @@ class Runs:
     @property
     def arms(self) -> list[str]:
         """Arms in the order of the report: centralised, local, then federated by name."""
-        return self.table["arm"].unique(maintain_order=True).to_list()
+        arms: list[str] = self.table["arm"].unique(maintain_order=True).to_list()
+        return arms
 
 
 def load_runs(folder: Path) -> Runs:

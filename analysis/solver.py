@@ -142,8 +142,10 @@ def _step(
     size = np.abs(residual)
     gradient = _gradient(residual, jacobian, weight, delta)
     across = jacobian.transpose(0, 2, 1)
-    newton = (across * (weight * (size <= delta))[:, None, :]) @ jacobian
-    reweighted = (across * (weight * np.minimum(1.0, delta / np.maximum(size, delta)))[:, None, :]) @ jacobian
+    outside = size > delta
+    downweight = np.divide(delta, size, out=np.ones_like(size), where=outside)
+    newton = (across * (weight * ~outside)[:, None, :]) @ jacobian
+    reweighted = (across * (weight * downweight)[:, None, :]) @ jacobian
     scale = np.einsum("bpp->bp", reweighted)
     # The floor keeps a parameter that the data do not see (E -> 0) from making the matrix singular.
     floor = 1e-13 * scale.max(-1, keepdims=True) + np.finfo(np.float64).tiny

@@ -1,0 +1,173 @@
+"""Everything that a report says about a study, computed once, before any wording or drawing."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import polars as pl
+
+from analysis.arms import CENTRALISED, LOCAL
+from analysis.bootstrap import Interval, common_uniforms, resample_runs
+from analysis.chinchilla import Chinchilla
+from analysis.comparison import Gap, SizeMeans, closed_share, exponent_difference, gaps, size_means
+from analysis.fits import Fit, fit_arm
+from analysis.law import ScalingLaw
+from analysis.power_law import PowerLaw, PurePowerLaw
+from analysis.runs import LOSSES, Runs, at_largest_budget
+from wardlaw.errors import RecordError
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A law that an arm's runs cannot determine, and why."""
+
+    arm: str
+    law: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a study's runs show.
+
+    Attributes
+    ----------
+    unit : {"token", "event"}
+        Of the loss.
+    curve_runs : polars.DataFrame
+        Runs behind the L(N) curves: each arm and size at its largest token budget.
+    curves : dict of str to Fit
+        By arm, N all parameters: the law that is drawn.
+    fits : tuple of Fit
+        Every fit: both power laws under both ways to count N, and L(N, D).
+    refusals : tuple of Refusal
+    means : dict of str to SizeMeans
+        By arm.
+    gaps : tuple of Gap
+        To centralised training.
+    differences : dict of str to Interval
+        Exponent of the drawn law minus that of centralised training, by arm.
+    closed : dict of str to Interval
+        Per cent of the gap between local and centralised training that an arm closes at
+        ``largest``, by arm.
+    largest : (int, int) or None
+        Parameters and tokens of the largest size that all arms have.
+    replicates : int
+    """
+
+    unit: str
+    curve_runs: pl.DataFrame
+    curves: Mapping[str, Fit]
+    fits: tuple[Fit, ...]
+    refusals: tuple[Refusal, ...]
+    means: Mapping[str, SizeMeans]
+    gaps: tuple[Gap, ...]
+    differences: Mapping[str, Interval]
+    closed: Mapping[str, Interval]
+    largest: tuple[int, int] | None
+    replicates: int
+
+    @property
+    def loss(self) -> str:
+        """Column of the loss."""
+        return LOSSES[self.unit]
+
+
+def analyse(runs: Runs, *, unit: str = "token", replicates: int = 2000, seed: int = 0) -> Findings:
+    """Fit and compare the arms of a study.
+
+    Parameters
+    ----------
+    runs : Runs
+    unit : {"token", "event"}
+        Loss per token, or per event (comparable between tokenisers).
+    replicates : int
+        Bootstrap replicates behind each interval.
+    seed : int
+        Of the bootstrap's random streams.
+    """
+    loss = LOSSES[unit]
+    uniforms = common_uniforms(runs.table, replicates, seed)
+    curve_runs = at_largest_budget(runs.table)
+    curves: dict[str, Fit] = {}
+    fits: list[Fit] = []
+    refusals: list[Refusal] = []
+    means: dict[str, SizeMeans] = {}
+    for arm in runs.arms:
+        of_arm, on_curve = (table.filter(pl.col("arm") == arm) for table in (runs.table, curve_runs))
+        for law, size, table in _plan(of_arm, on_curve):
+            try:
+                fit = fit_arm(table, law, loss=loss, uniforms=uniforms, size=size)
+            except RecordError as error:
+                refusals.append(Refusal(arm, law.name, error.what))
+                continue
+            fits.append(fit)
+            if size == "parameters" and isinstance(law, _drawn_law(on_curve)):
+                curves[arm] = fit
+        means[arm] = size_means(on_curve, loss, resample_runs(on_curve, loss, uniforms))
+    largest = _largest_common(means)
+    return Findings(
+        unit=unit,
+        curve_runs=curve_runs,
+        curves=curves,
+        fits=tuple(fits),
+        refusals=tuple(dict.fromkeys(refusals)),
+        means=means,
+        gaps=_gaps(means),
+        differences=_differences(curves),
+        closed=_closed(means, largest),
+        largest=largest,
+        replicates=replicates,
+    )
+
+
+def _plan(of_arm: pl.DataFrame, on_curve: pl.DataFrame) -> list[tuple[ScalingLaw, str, pl.DataFrame]]:
+    plan: list[tuple[ScalingLaw, str, pl.DataFrame]] = [
+        (law(), size, on_curve)
+        for size in ("parameters", "non_embedding_parameters")
+        for law in (PowerLaw, PurePowerLaw)
+    ]
+    return [*plan, (Chinchilla(), "parameters", of_arm)]
+
+
+def _drawn_law(on_curve: pl.DataFrame) -> type[ScalingLaw]:
+    """The law with an irreducible loss where at least one size is left over to judge it by."""
+    return PowerLaw if on_curve["parameters"].n_unique() > len(PowerLaw.parameters) else PurePowerLaw
+
+
+def _largest_common(means: Mapping[str, SizeMeans]) -> tuple[int, int] | None:
+    common = set.intersection(*(set(arm.points) for arm in means.values()))
+    return max(common, default=None)
+
+
+def _gaps(means: Mapping[str, SizeMeans]) -> tuple[Gap, ...]:
+    if CENTRALISED not in means:
+        return ()
+    return tuple(
+        gap
+        for arm, of_arm in means.items()
+        if arm != CENTRALISED
+        for gap in gaps(arm, of_arm, CENTRALISED, means[CENTRALISED])
+    )
+
+
+def _differences(curves: Mapping[str, Fit]) -> dict[str, Interval]:
+    """Exponents are compared under one law only."""
+    reference = curves.get(CENTRALISED)
+    if reference is None:
+        return {}
+    return {
+        arm: exponent_difference(fit, reference)
+        for arm, fit in curves.items()
+        if arm != CENTRALISED and type(fit.law) is type(reference.law)
+    }
+
+
+def _closed(means: Mapping[str, SizeMeans], largest: tuple[int, int] | None) -> dict[str, Interval]:
+    if largest is None or not {CENTRALISED, LOCAL} <= means.keys():
+        return {}
+    shares = {
+        arm: closed_share(of_arm, means[LOCAL], means[CENTRALISED], largest)
+        for arm, of_arm in means.items()
+        if arm not in (CENTRALISED, LOCAL)
+    }
+    return {arm: share for arm, share in shares.items() if share is not None}

@@ -1,0 +1,212 @@
+"""The report: one HTML page that needs nothing else, and its numbers as JSON."""
+
+import hashlib
+import json
+import math
+from collections import Counter
+from dataclasses import asdict, dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from jinja2 import Environment, StrictUndefined
+
+from analysis.downstream import downstream_table
+from analysis.findings import Findings, analyse
+from analysis.fits import Fit
+from analysis.panels import Panel, build_panels, csv_link
+from analysis.runs import Runs, load_runs
+from analysis.sentences import cautions, data_label, headline, interval_method
+from analysis.tables import run_table
+from analysis.wording import count, interval_text, significant
+from wardlaw import __version__
+from wardlaw.files import write_text_atomically
+
+PAGE, NUMBERS = "report.html", "report.json"
+
+
+@dataclass(frozen=True)
+class Report:
+    """A study's runs, what they show, and the figures."""
+
+    source: str
+    runs: Runs
+    findings: Findings
+    panels: tuple[Panel, ...]
+    downstream: pl.DataFrame
+
+    def to_json(self) -> dict[str, Any]:
+        """Every number on the page."""
+        findings, label = self.findings, data_label(self.runs)
+        return {
+            "wardlaw": __version__,
+            "source": self.source,
+            "data": {"kind": label[0], "note": label[1]},
+            "digest": digest(self.runs),
+            "facts": facts(self.runs),
+            "headline": headline(self.runs, findings),
+            "cautions": cautions(self.runs, findings),
+            "loss": findings.loss,
+            "interval_method": interval_method(findings),
+            "drawn": {arm: fit.law.name for arm, fit in findings.curves.items()},
+            "fits": [fit.to_json() for fit in findings.fits],
+            "not_fitted": [asdict(refusal) for refusal in findings.refusals],
+            "exponent_differences": {arm: asdict(value) for arm, value in findings.differences.items()},
+            "gap_closed_percent": {arm: asdict(value) for arm, value in findings.closed.items()},
+            "largest_common_size": findings.largest,
+            "oracle": asdict(self.runs.oracle) if self.runs.oracle else None,
+            "figures": {
+                panel.key: {name: table.to_dicts() for name, table in panel.data.items()}
+                for panel in self.panels
+            },
+            "downstream": self.downstream.to_dicts(),
+            "runs": self.runs.table.to_dicts(),
+            "left_out": [asdict(left_out) for left_out in self.runs.left_out],
+            "environments": environments(self.runs),
+        }
+
+
+def build_report(folder: Path, *, unit: str = "token", replicates: int = 2000, seed: int = 0) -> Report:
+    """Read a folder of run records, fit, compare and draw.
+
+    Parameters
+    ----------
+    folder : Path
+        Run records at any depth; an ``oracle.json`` beside them is drawn.
+    unit : {"token", "event"}
+    replicates, seed : int
+        Of the bootstrap.
+    """
+    runs = load_runs(folder)
+    findings = analyse(runs, unit=unit, replicates=replicates, seed=seed)
+    return Report(
+        folder.resolve().name, runs, findings, tuple(build_panels(runs, findings)), downstream_table(runs)
+    )
+
+
+def write_report(report: Report, out: Path) -> Path:
+    """Write ``report.html`` and ``report.json``; the page's path."""
+    write_text_atomically(out / PAGE, render(report))
+    numbers = json.dumps(_without_nan(report.to_json()), indent=2, allow_nan=False)
+    write_text_atomically(out / NUMBERS, numbers + "\n")
+    return out / PAGE
+
+
+def render(report: Report) -> str:
+    """The page's HTML."""
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"count": count, "significant": significant}
+    files = resources.files("analysis")
+    template = environment.from_string((files / "report.html").read_text(encoding="utf-8"))
+    findings, runs = report.findings, report.runs
+    kind, note = data_label(runs)
+    return template.render(
+        css=(files / "report.css").read_text(encoding="utf-8"),
+        source=report.source,
+        version=__version__,
+        digest=digest(runs),
+        kind=kind,
+        note=note,
+        facts=facts(runs),
+        headline=headline(runs, findings),
+        cautions=cautions(runs, findings),
+        panels=report.panels,
+        fits=[fit_row(fit, runs) for fit in findings.fits],
+        refusals=findings.refusals,
+        unit=findings.unit,
+        method=interval_method(findings),
+        seed_noise=seed_noise_rows(findings),
+        oracle=runs.oracle,
+        runs=runs.table.to_dicts(),
+        runs_csv=csv_link(run_table(runs)),
+        left_out=runs.left_out,
+        downstream=report.downstream.to_dicts(),
+        downstream_csv=csv_link(report.downstream),
+        environments=environments(runs),
+        drawn={arm: fit.law.name for arm, fit in findings.curves.items()},
+    )
+
+
+def facts(runs: Runs) -> dict[str, str]:
+    """The study in a line of figures."""
+    table = runs.table
+    columns = {
+        name: table[name].to_numpy() for name in ("parameters", "tokens", "unique_tokens", "epochs", "sites")
+    }
+    spans = {name: _span(values.min(), values.max()) for name, values in columns.items()}
+    return {
+        "runs": str(len(table)),
+        "arms": ", ".join(runs.arms),
+        "model sizes": f"{table['parameters'].n_unique()} ({spans['parameters']} parameters)",
+        "seeds": ", ".join(str(seed) for seed in sorted(table["seed"].unique())),
+        "sites": spans["sites"],
+        "patients evaluated": ", ".join(f"{n:,}" for n in sorted(table["patients"].unique())),
+        "tokens trained on": spans["tokens"],
+        "unique tokens": spans["unique_tokens"],
+        "epochs": spans["epochs"],
+    }
+
+
+def fit_row(fit: Fit, runs: Runs) -> dict[str, Any]:
+    """A fit as the page's table shows it."""
+    convergence = fit.law.convergence_
+    return {
+        "arm": fit.arm,
+        "law": fit.law.formula,
+        "size": "non-embedding" if "non_embedding_parameters" in fit.columns else "all",
+        "params": {name: interval_text(fit.intervals[name]) for name in fit.law.parameters},
+        "n": fit.law.n_,
+        "points": fit.points,
+        "objective": significant(fit.law.objective_),
+        "reached": f"{100 * convergence.reached_best:.0f} % of {convergence.starts}",
+        "gradient": f"{convergence.gradient_norm:.1e}",
+        "misfit": "" if fit.misfit is None else f"{fit.misfit:.2g}",
+        "warnings": fit.warnings,
+    }
+
+
+def seed_noise_rows(findings: Findings) -> list[dict[str, str]]:
+    """Spread between seeds, by arm: the floor below which no difference means anything."""
+    return [
+        {
+            "arm": arm,
+            "noise": "unknown: no size has two seeds"
+            if fit.noise.deviation is None
+            else f"{100 * fit.noise.deviation:.2g} % of the loss ({fit.noise.degrees} degrees of freedom)",
+        }
+        for arm, fit in findings.curves.items()
+    ]
+
+
+def environments(runs: Runs) -> list[dict[str, Any]]:
+    """Machines and versions that the runs ran on, with how many runs each."""
+    counts = Counter(
+        json.dumps(record.environment, sort_keys=True, default=str) for record in runs.records.values()
+    )
+    return [{"runs": number, **json.loads(text)} for text, number in counts.most_common()]
+
+
+def digest(runs: Runs) -> str:
+    """SHA-256 over the runs' fingerprints: the same digest, the same experiments."""
+    return hashlib.sha256("\n".join(sorted(runs.table["fingerprint"])).encode()).hexdigest()
+
+
+def _span(low: float, high: float) -> str:
+    first, last = count(low), count(high)
+    return first if first == last else f"{first} to {last}"
+
+
+def _without_nan(value: Any) -> Any:
+    """JSON has no NaN: null says that there is no number."""
+    match value:
+        case float() if not math.isfinite(value):
+            return None
+        case dict():
+            return {key: _without_nan(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_without_nan(item) for item in value]
+        case _:
+            return value

@@ -1,0 +1,67 @@
+"""Numbers and intervals as a reader sees them."""
+
+import math
+
+from analysis.bootstrap import Interval
+
+_PREFIXES = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "K"))
+
+
+def count(value: float) -> str:
+    """A count with three significant digits and a prefix.
+
+    Examples
+    --------
+    >>> count(409_600)
+    '410 K'
+    >>> count(40)
+    '40'
+    """
+    for factor, prefix in _PREFIXES:
+        if abs(value) >= 0.9995 * factor:
+            return f"{value / factor:.3g} {prefix}"
+    return f"{value:.3g}"
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """A number with so many significant digits, never in exponent form below a million.
+
+    Examples
+    --------
+    >>> significant(0.000412)
+    '0.000412'
+    >>> significant(42.3616)
+    '42.4'
+    """
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g}"
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+    return f"{value:,.{decimals}f}" if abs(value) < 1e6 and decimals < 10 else f"{value:.{digits - 1}e}"
+
+
+def interval_text(interval: Interval, *, decimals: int | None = None, unit: str = "") -> str:
+    """An estimate with its interval, all to the decimals that the interval's width supports.
+
+    Examples
+    --------
+    >>> interval_text(Interval(0.3581, 0.3342, 0.3733))
+    '0.358 (0.334 to 0.373)'
+    >>> interval_text(Interval(3.14, None, None), unit=" %")
+    '3.14 % (no interval)'
+    """
+    if interval.low is None or interval.high is None:
+        shown = significant(interval.estimate) if decimals is None else f"{interval.estimate:.{decimals}f}"
+        return f"{shown}{unit} (no interval)"
+    places = decimals if decimals is not None else _decimals(interval.high - interval.low)
+    ends = (interval.estimate, interval.low, interval.high)
+    estimate, low, high = (f"{_without_minus_zero(end, places):,.{places}f}" for end in ends)
+    return f"{estimate}{unit} ({low} to {high})"
+
+
+def _decimals(width: float) -> int:
+    """Decimals that show two digits of an interval's width."""
+    return min(8, max(0, 1 - math.floor(math.log10(width)))) if width > 0 else 3
+
+
+def _without_minus_zero(value: float, places: int) -> float:
+    return round(value, places) + 0.0

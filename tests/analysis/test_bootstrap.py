@@ -1,0 +1,136 @@
+"""Intervals: their coverage on a known law, and what they say without replicates."""
+
+import numpy as np
+import polars as pl
+import pytest
+
+from analysis.bootstrap import common_uniforms, percentile_interval, resample_runs, seed_noise
+from analysis.comparison import closed_share, exponent_difference, gaps, size_means
+from analysis.fits import fit_arm
+from analysis.power_law import PowerLaw, PurePowerLaw
+
+SIZES = (10_000, 40_000, 150_000, 330_000, 1_000_000)
+LOSS = "loss_per_token"
+
+
+def made_up(arm, truth, *, seeds=2, noise=0.003, random, sizes=SIZES, shared=None):
+    """Runs of one arm; ``shared`` is noise that arms of one seed have in common, a row a run."""
+    floor, a, alpha = truth
+    size = np.repeat(sizes, seeds)
+    own = random.normal(size=len(size))
+    error = own if shared is None else 0.8 * shared + 0.6 * own
+    return pl.DataFrame(
+        {
+            "arm": arm,
+            "parameters": size,
+            "non_embedding_parameters": size,
+            "tokens": 409_600,
+            "seed": np.tile(np.arange(seeds), len(sizes)),
+            LOSS: (floor + a * size**-alpha) * np.exp(noise * error),
+        }
+    )
+
+
+def test_intervals_of_the_exponent_cover_the_truth_with_two_seeds_a_size():
+    """Of 40 draws 38 should be covered; fewer than 34 has probability 0.3 % at 95 % coverage."""
+    random = np.random.default_rng(5)
+    covered = 0
+    for _ in range(40):
+        table = made_up("FedAvg", (1.4, 40.0, 0.35), random=random)
+        fit = fit_arm(table, PowerLaw(), loss=LOSS, uniforms=common_uniforms(table, 400, 0))
+        interval = fit.intervals["alpha"]
+        covered += interval.low <= 0.35 <= interval.high
+    assert covered >= 34
+
+
+def test_exponent_difference_covers_a_known_shift_and_pairing_narrows_it():
+    random = np.random.default_rng(6)
+    covered, paired, unpaired = 0, [], []
+    for _ in range(20):
+        shared = random.normal(size=2 * len(SIZES))
+        one = made_up("Centralised", (0.0, 8.0, 0.12), random=random, shared=shared)
+        two = made_up("FedAvg", (0.0, 9.0, 0.13), random=random, shared=shared)
+        uniforms = common_uniforms(one, 500, 0)
+        fits = [fit_arm(table, PurePowerLaw(), loss=LOSS, uniforms=uniforms) for table in (one, two)]
+        other = fit_arm(two, PurePowerLaw(), loss=LOSS, uniforms=common_uniforms(two, 500, 1))
+        difference = exponent_difference(fits[1], fits[0])
+        covered += difference.low <= 0.01 <= difference.high
+        paired.append(difference.high - difference.low)
+        independent = exponent_difference(other, fits[0])
+        unpaired.append(independent.high - independent.low)
+    assert covered >= 16
+    assert np.median(paired) < 0.85 * np.median(unpaired)
+
+
+def test_seed_noise_is_the_pooled_deviation():
+    table = made_up("Local", (1.4, 40.0, 0.35), seeds=400, random=np.random.default_rng(1))
+    noise = seed_noise(table, LOSS)
+    assert noise.degrees == 5 * 399
+    assert noise.deviation == pytest.approx(0.003, rel=0.05)
+    logs = np.log(table[LOSS].to_numpy()).reshape(5, 400)
+    assert noise.deviation == pytest.approx(np.sqrt(logs.var(axis=1, ddof=1).mean()))
+
+
+def test_replicates_of_a_size_mean_have_the_variance_of_a_mean_of_seeds():
+    """A plain bootstrap within two seeds has half of it."""
+    table = made_up("Local", (1.4, 40.0, 0.35), random=np.random.default_rng(2))
+    resamples = resample_runs(table, LOSS, common_uniforms(table, 20_000, 0))
+    deviation = seed_noise(table, LOSS).deviation
+    replicates = np.log(size_means(table, LOSS, resamples).replicates)
+    assert replicates.std(axis=0) == pytest.approx(np.full(5, deviation / np.sqrt(2)), rel=0.03)
+
+
+def test_one_seed_a_size_gives_no_interval_and_says_so():
+    table = made_up("FedAvg", (1.4, 40.0, 0.35), seeds=1, random=np.random.default_rng(0))
+    fit = fit_arm(table, PowerLaw(), loss=LOSS, uniforms=common_uniforms(table, 50, 0))
+    assert fit.intervals["alpha"].low is None
+    assert "no interval: no size has two seeds" in fit.warnings
+    assert np.isnan(fit.band(np.array([1e5]))[1]).all()
+
+
+def test_many_single_runs_are_drawn_whole():
+    sizes = tuple(np.geomspace(1e4, 1e7, 24).astype(int))
+    table = made_up("FedAvg", (1.4, 40.0, 0.35), seeds=1, sizes=sizes, random=np.random.default_rng(0))
+    fit = fit_arm(table, PowerLaw(), loss=LOSS, uniforms=common_uniforms(table, 300, 0))
+    assert fit.resamples.method == "bootstrap of whole runs over all sizes"
+    assert fit.intervals["alpha"].low < 0.35 < fit.intervals["alpha"].high
+    assert size_means(table, LOSS, fit.resamples).replicates is None
+
+
+def test_a_curve_that_is_no_power_law_is_flagged():
+    table = made_up("FedAvg", (1.4, 40.0, 0.35), random=np.random.default_rng(1), noise=1e-3)
+    bent = table.with_columns(pl.col(LOSS) * (1 + 0.03 * (pl.col("parameters") == 150_000)))
+    straight, crooked = (
+        fit_arm(runs, PowerLaw(), loss=LOSS, uniforms=common_uniforms(runs, 50, 0)) for runs in (table, bent)
+    )
+    assert straight.misfit > 0.05
+    assert crooked.misfit < 0.05
+    assert any("more than seed noise explains" in warning for warning in crooked.warnings)
+
+
+def test_percentile_levels_widen_with_fewer_degrees_of_freedom():
+    replicates = np.random.default_rng(0).normal(size=200_000)
+    many = percentile_interval(0.0, replicates, 10_000)
+    few = percentile_interval(0.0, replicates, 4)
+    assert many.high == pytest.approx(1.96, abs=0.03)
+    assert few.high == pytest.approx(2.776, abs=0.06)
+
+
+def test_gap_and_closed_share_against_hand_computed_values():
+    def exact(arm, loss):
+        return made_up(arm, (loss, 0.0, 1.0), noise=1e-9, random=np.random.default_rng(0), sizes=(10, 20, 30))
+
+    tables = {"Centralised": exact("Centralised", 2.0), "Local": exact("Local", 3.0)}
+    tables["FedAvg"] = exact("FedAvg", 2.2)
+    means = {
+        arm: size_means(table, LOSS, resample_runs(table, LOSS, common_uniforms(table, 100, 0)))
+        for arm, table in tables.items()
+    }
+    gap = gaps("FedAvg", means["FedAvg"], "Centralised", means["Centralised"])[0]
+    assert gap.absolute.estimate == pytest.approx(0.2)
+    assert gap.percent.estimate == pytest.approx(10.0)
+    assert gap.seeds == 2
+    share = closed_share(means["FedAvg"], means["Local"], means["Centralised"], (10, 409_600))
+    assert share.estimate == pytest.approx(80.0)
+    assert share.low <= share.estimate <= share.high
+    assert closed_share(means["FedAvg"], means["Centralised"], means["Local"], (10, 409_600)) is None
