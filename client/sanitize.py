@@ -40,13 +40,10 @@ def error_reply(error: Exception, message: Message, context: Context) -> Message
         place = log_at_site(error, message.metadata.message_type, context)
         logger.error("%s failed with %s; see %s", message.metadata.message_type, code, place)
     except Exception as failure:
-        # An exception from here would carry the first one's text along.
-        logger.error(
-            "%s failed with %s; no error log (%s)",
-            message.metadata.message_type,
-            code,
-            type(failure).__name__,
-        )
+        # An exception from here would carry the first one's text along. Our own errors about the
+        # site's settings are raised before any patient is read, and their user must see them.
+        why = failure if isinstance(failure, WardlawError) else type(failure).__name__
+        logger.error("%s failed with %s; no error log: %s", message.metadata.message_type, code, why)
     return Message(Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, code), reply_to=message)
 
 

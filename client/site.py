@@ -9,9 +9,10 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from flwr.app import Context
+from flwr.app import ConfigRecord, Context, RecordDict
 
 from client.shard import TokenShard
+from wardlaw import protocol
 from wardlaw.config import RunConfig, SitePolicy, from_flat, load_site_policy
 from wardlaw.errors import PolicyError, ShardError
 from wardlaw.files import file_sha256
@@ -65,7 +66,13 @@ def resolve_site(context: Context) -> Site:
     return Site(_simulated_policy(config, int(context.node_config[PARTITION_KEY])), config)
 
 
-def open_site_shard(policy: SitePolicy, tokenizer: str = "") -> TokenShard:
+def tokenizer_of(content: RecordDict, config: RunConfig) -> str:
+    """Tokeniser that a message asks for, else the run's settings; empty for any."""
+    order = content.config_records.get(protocol.CONFIG, ConfigRecord())
+    return str(order.get(protocol.TOKENIZER, config.data.tokenizer))
+
+
+def open_site_shard(policy: SitePolicy, tokenizer: str = "", *, verify: bool = True) -> TokenShard:
     """Open a site's token shard.
 
     Parameters
@@ -73,6 +80,8 @@ def open_site_shard(policy: SitePolicy, tokenizer: str = "") -> TokenShard:
     policy : SitePolicy
     tokenizer : str
         Fingerprint of the tokeniser that made it; empty where the site has one shard only.
+    verify : bool
+        Whether to compare the files' digests.
 
     Raises
     ------
@@ -91,7 +100,7 @@ def open_site_shard(policy: SitePolicy, tokenizer: str = "") -> TokenShard:
             where=str(policy.tokens),
             remedy="Tokenise the site's MEDS root, and name the tokeniser by data.tokenizer",
         )
-    return TokenShard.open(folders[0])
+    return TokenShard.open(folders[0], tokenizer=tokenizer, verify=verify)
 
 
 def _simulated_policy(config: RunConfig, partition: int) -> SitePolicy:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from client.app import app
-from client.steps import site_steps
+from client.site_state import read_step_rows
 from server.federation import run_federation
 from simulations.federation_folder import participating_policies
 from simulations.grid import InProcessGrid
@@ -29,5 +29,5 @@ def run_in_process(config: RunConfig, records: Path) -> Path:
     policies = participating_policies(config)
     run_federation(InProcessGrid(app, len(policies), to_flat(config)), config, records)
     folder = record_folder(records, config)
-    write_table(folder, "steps", [row for policy in policies for row in site_steps(policy, config)])
+    write_table(folder, "steps", [row for policy in policies for row in read_step_rows(policy, config)])
     return folder

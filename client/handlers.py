@@ -1,0 +1,66 @@
+"""What a site answers to each message of the protocol, as functions of content and site."""
+
+import torch
+from flwr.app import ConfigRecord, MetricRecord, RecordDict
+
+from client.evaluation.loss import evaluate_loss
+from client.local_round import load_global
+from client.policy import require_allowed, require_patients, rounded
+from client.site import Site, open_site_shard, tokenizer_of
+from client.training.replica import training_device
+from models.registry import build_model
+from wardlaw import protocol
+
+
+def describe(content: RecordDict, site: Site) -> RecordDict:
+    """Answer ``query.describe``: which tokeniser made the site's shard, whose files are verified here.
+
+    A site whose vocabulary is yet to be fitted has no shard to describe.
+    """
+    if site.config.data.vocabulary == "fitted" and not tokenizer_of(content, site.config):
+        return RecordDict()
+    shard = open_site_shard(site.policy, tokenizer_of(content, site.config))
+    require_patients(site.policy, shard.manifest.patients("train"))
+    manifest = shard.manifest
+    return RecordDict(
+        {
+            protocol.ORIGIN: ConfigRecord(
+                {
+                    protocol.TOKENIZER: manifest.tokenizer,
+                    protocol.VOCABULARY_SIZE: manifest.vocabulary_size,
+                    protocol.SYNTHETIC: manifest.synthetic,
+                }
+            )
+        }
+    )
+
+
+def evaluate(content: RecordDict, site: Site) -> RecordDict:
+    """Answer ``evaluate``: sums of the global model's loss on one split, to be pooled by the server."""
+    require_allowed(site.policy, "evaluation")
+    config = site.config
+    order = content.config_records[protocol.CONFIG]
+    shard = open_site_shard(site.policy, tokenizer_of(content, config), verify=False)
+    require_patients(site.policy, shard.manifest.patients("train"))
+    torch.set_num_threads(config.train.threads)
+    model = build_model(config.model, shard.manifest.vocabulary_size, config.run.seed)
+    load_global(model, content.array_records[protocol.ARRAYS])
+    sums = evaluate_loss(
+        model.to(training_device(config.train)),
+        shard.split(str(order.get(protocol.SPLIT, config.evaluation.split))),
+        shard.manifest.scheme,
+        config.model.context,
+        config.replica_batch_tokens,
+    )
+    return RecordDict(
+        {
+            protocol.METRICS: MetricRecord(
+                {
+                    protocol.NATS: sums.nats,
+                    protocol.TOKENS: rounded(site.policy, sums.tokens),
+                    protocol.EVENTS: rounded(site.policy, sums.events),
+                    protocol.PATIENTS: rounded(site.policy, sums.patients),
+                }
+            )
+        }
+    )

@@ -1,0 +1,137 @@
+"""A round at a site: the global model in, some local steps, the site's model out."""
+
+import time
+from typing import Any
+
+import torch
+from flwr.app import ArrayRecord, MetricRecord, RecordDict
+from torch import Tensor
+
+from client.policy import require_allowed, require_patients, require_size, rounded
+from client.shard import TokenShard
+from client.site import Site, open_site_shard, tokenizer_of
+from client.site_state import (
+    forget_inner_states,
+    load_inner_state,
+    run_state_folder,
+    save_inner_state,
+    save_step_rows,
+)
+from client.training.batches import BatchStream
+from client.training.replica import Replica, build_replica
+from client.training.trainer import train_steps
+from models.counts import parameters
+from models.decoder import Decoder
+from wardlaw import protocol
+from wardlaw.arrays import array_record, record_views
+from wardlaw.errors import ConfigError
+
+
+def train_round(content: RecordDict, site: Site) -> RecordDict:
+    """Answer ``train``: the round's steps from the global model.
+
+    Parameters
+    ----------
+    content : RecordDict
+        Arrays of the global model, and a config record with the round's number, FedProx's mu,
+        and the oldest round that the server could ask for again.
+    site : Site
+
+    Returns
+    -------
+    RecordDict
+        Arrays of the site's model in float32, and metrics.
+
+    Raises
+    ------
+    PolicyError
+        If the site's policy does not allow it.
+    """
+    order, config = content.config_records[protocol.CONFIG], site.config
+    shard = _training_shard(content, site)
+    replica = _replica(site, shard)
+    folder = run_state_folder(site.policy, config)
+    server_round = int(order[protocol.SERVER_ROUND])  # type: ignore[arg-type]
+    steps = config.round_steps(server_round)
+    keep = config.train.inner_state == "keep"
+    if keep:
+        load_inner_state(folder, replica, steps.start)
+    anchor = load_global(replica.model, content.array_records[protocol.ARRAYS])
+    started = time.perf_counter()
+    rows = train_steps(replica, steps, anchor, float(order.get(protocol.PROXIMAL_MU, 0.0)))  # type: ignore[arg-type]
+    seconds = time.perf_counter() - started
+    save_step_rows(folder, server_round, rows)
+    if keep:
+        save_inner_state(folder, replica, steps.stop)
+        oldest = int(order.get(protocol.OLDEST_ROUND, 1))  # type: ignore[arg-type]
+        forget_inner_states(folder, config.round_steps(oldest).start)
+    return RecordDict(
+        {
+            protocol.ARRAYS: local_arrays(replica.model),
+            protocol.METRICS: _metrics(site, shard, rows, seconds),
+        }
+    )
+
+
+def load_global(model: Decoder, record: ArrayRecord) -> dict[str, Tensor]:
+    """Put the global model's arrays into a model.
+
+    Returns
+    -------
+    dict of str to Tensor
+        The arrays as float32 on the CPU, by name.
+
+    Raises
+    ------
+    ConfigError
+        If names, order or shapes are not the model's: server and site disagree on the vocabulary.
+    """
+    expected = {name: tuple(weight.shape) for name, weight in model.state_dict().items()}
+    views = record_views(record)
+    if [(name, view.shape) for name, view in views.items()] != list(expected.items()):
+        raise ConfigError(
+            "the global model's arrays are not those of this run's model and vocabulary",
+            remedy="Tokenise the site's MEDS root with the run's vocabulary",
+        )
+    arrays = {name: torch.tensor(view, dtype=torch.float32) for name, view in views.items()}
+    model.load_state_dict(arrays)
+    return arrays
+
+
+def local_arrays(model: Decoder) -> ArrayRecord:
+    """A model's weights as they travel: float32, in the order of its state."""
+    return array_record({name: weight.float().cpu().numpy() for name, weight in model.state_dict().items()})
+
+
+def _training_shard(content: RecordDict, site: Site) -> TokenShard:
+    require_allowed(site.policy, "training")
+    # Verified when the site described itself, which begins every run and every resumption.
+    shard = open_site_shard(site.policy, tokenizer_of(content, site.config), verify=False)
+    require_patients(site.policy, shard.manifest.patients("train"))
+    require_size(site.policy, parameters(site.config.model, shard.manifest.vocabulary_size).total)
+    return shard
+
+
+def _replica(site: Site, shard: TokenShard) -> Replica:
+    config, manifest = site.config, shard.manifest
+    stream = BatchStream(
+        [(site.name, shard.split("train"))],
+        config.replica_batch_tokens,
+        config.model.context,
+        manifest.scheme,
+        config.run.seed,
+        site.name,
+    )
+    return build_replica(config, stream, manifest.vocabulary_size)
+
+
+def _metrics(site: Site, shard: TokenShard, rows: list[dict[str, Any]], seconds: float) -> MetricRecord:
+    tokens = sum(row["tokens"] for row in rows)
+    return MetricRecord(
+        {
+            protocol.NUM_EXAMPLES: rounded(site.policy, shard.manifest.splits["train"].tokens),
+            protocol.TRAIN_LOSS: sum(row["tokens"] * row["loss"] for row in rows) / tokens,
+            protocol.TRAIN_TOKENS: rounded(site.policy, tokens),
+            protocol.TRAIN_SECONDS: seconds,
+        }
+    )
