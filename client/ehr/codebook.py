@@ -1,7 +1,7 @@
 """The codes of an extraction: a number for each, with its description and parents."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import reduce
 
 import numpy as np
 import polars as pl
@@ -53,6 +53,18 @@ class Codebook:
         ranks[np.argsort(self.names())] = np.arange(len(self.numbers))
         return ranks
 
+    def table(self, numbers: Iterable[int]) -> pl.DataFrame:
+        """Rows of ``codes.parquet`` for some codes."""
+        codes = self.names()[sorted(numbers)].tolist()
+        return pl.DataFrame(
+            {
+                "code": codes,
+                "description": [self.descriptions.get(code) for code in codes],
+                "parent_codes": [sorted(self.parents.get(code, ())) or None for code in codes],
+            },
+            schema={"code": pl.String, "description": pl.String, "parent_codes": pl.List(pl.String)},
+        )
+
 
 class Coder:
     """Numbers of the codes that one event rule gives to rows.
@@ -74,18 +86,16 @@ class Coder:
     def numbers(self, rows: pl.DataFrame) -> pl.Series:
         """Code number of each row; null where no template is complete."""
         if not self.columns:
-            return pl.Series("number", [self._learn(rows.head(1))], dtype=pl.UInt32).new_from_index(
-                0, rows.height
-            )
+            return self._learn(pl.DataFrame()).new_from_index(0, rows.height)
         keys = rows.select(pl.col(self.columns).cast(pl.String))
         new = keys.unique().join(self._known, on=self.columns, how="anti", nulls_equal=True)
         if new.height:
-            self._learn(new)
+            self._known = pl.concat([self._known, new.with_columns(self._learn(new))])
         return keys.join(
             self._known, on=self.columns, how="left", nulls_equal=True, maintain_order="left"
         ).get_column("number")
 
-    def _learn(self, combinations: pl.DataFrame) -> int | None:
+    def _learn(self, combinations: pl.DataFrame) -> pl.Series:
         event = self._event
         told = combinations
         if self._on:
@@ -97,16 +107,12 @@ class Coder:
             described.cast(pl.String).alias("description"),
             (pl.concat_list(parents) if parents else pl.lit([], dtype=pl.List(pl.String))).alias("parents"),
         )
-        numbers = [
-            None
-            if code is None
-            else self._codebook.add(code, description, [name for name in kin if name], event.once)
-            for code, description, kin in codes.iter_rows()
-        ]
-        if self.columns:
-            column = pl.Series("number", numbers, dtype=pl.UInt32)
-            self._known = pl.concat([self._known, combinations.select(self.columns).with_columns(column)])
-        return reduce(lambda _, number: number, numbers, None)
+        return pl.Series("number", [self._number(*row) for row in codes.iter_rows()], dtype=pl.UInt32)
+
+    def _number(self, code: str | None, description: str | None, parents: list[str | None]) -> int | None:
+        if code is None:
+            return None
+        return self._codebook.add(code, description, [name for name in parents if name], self._event.once)
 
 
 def _dictionary(table: Table, tables: Tables, named: list[str]) -> tuple[pl.DataFrame, list[str]]:

@@ -61,6 +61,6 @@ class TableCounts:
             if number > cap * self.rows:
                 raise DataError(
                     f"{number} of {self.rows} rows have {reason}, more than {cap:.0%}",
-                    where=table,
+                    where=f"table {table}",
                     remedy="Look at the export of this table, or raise --quarantine-cap",
                 )

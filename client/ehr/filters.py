@@ -20,6 +20,10 @@ _FORM = (
     r"\s+(?:po|iv|im|sc|ij|pr|ivpb|inj|injection|tab|tabs|tablet|tablets|cap|caps|capsule|capsules|soln|solution"
     r"|susp|suspension|syringe|vial|premix|infusion|piggyback|er|ec|cr|xl|sr)(?:\s.*)?$"
 )
+_PATH_HEAD = (
+    r"^(?:notes/Progress Notes/(?:Past History|Physical Exam)/"
+    r"|flowsheet\|Flowsheet Cell Labels\||admission diagnosis\|)"
+)
 _RACES = {
     "white": "WHITE", "caucasian": "WHITE", "portuguese": "WHITE",
     "black": "BLACK", "african american": "BLACK",
@@ -31,7 +35,9 @@ _RACES = {
 
 
 def drug_name(text: pl.Expr) -> pl.Expr:
-    """Bare lower-case name: no leading volume, no parentheses, nothing from the first strength, route or form on.
+    """Bare lower-case name: no leading volume, no parentheses, nothing after the name.
+
+    The name ends at the first strength, route or form.
 
     ``2 ML - METOCLOPRAMIDE HCL 5 MG/ML IJ SOLN`` becomes ``metoclopramide hcl``.
     """
@@ -80,9 +86,8 @@ def race(text: pl.Expr) -> pl.Expr:
 
 
 def path_tail(text: pl.Expr) -> pl.Expr:
-    """What follows the fixed head of an eICU note or flowsheet path, levels joined by ``//``."""
-    head = r"^(?:notes/Progress Notes/(?:Past History|Physical Exam)/|flowsheet\|Flowsheet Cell Labels\||admission diagnosis\|)"
-    return text.str.replace(head, "")
+    """What follows the fixed head of an eICU note or flowsheet path."""
+    return text.str.replace(_PATH_HEAD, "")
 
 
 FILTERS: Mapping[str, Filter] = {

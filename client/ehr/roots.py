@@ -16,9 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from client.ehr.splits import splits_of
 from wardlaw import __version__
-from wardlaw.files import write_atomically, write_text_atomically
+from wardlaw.files import write_text_atomically
 
 ETL_NAME = "wardlaw"
 EXTRACTION_FILE = Path("metadata") / "extraction.json"
@@ -95,39 +94,24 @@ def write_data(path: Path, table: pa.Table, schema: pa.Schema) -> None:
 
     Parquet keeps the dictionary; the Arrow schema noted beside it is the plain one.
     """
+    path.parent.mkdir(parents=True, exist_ok=True)
     noted = base64.b64encode(schema.serialize().to_pybytes()).decode()
-
-    def write(temporary: Path) -> None:
-        with pq.ParquetWriter(
-            temporary, table.schema, store_schema=False, compression="zstd", compression_level=1
-        ) as writer:
-            writer.write_table(table)
-            writer.add_key_value_metadata({"ARROW:schema": noted})
-
-    write_atomically(path, write)
+    options: dict[str, Any] = {"store_schema": False, "compression": "zstd", "compression_level": 1}
+    with pq.ParquetWriter(path, table.schema, **options) as writer:
+        writer.write_table(table)
+        writer.add_key_value_metadata({"ARROW:schema": noted})
 
 
 def write_codes(folder: Path, codes: pl.DataFrame) -> None:
-    """Write ``codes.parquet`` from columns code, description, parent_codes, by code."""
+    """Write ``codes.parquet`` from columns code, description, parent_codes and others, by code."""
     table = codes.sort("code").to_arrow(compat_level=pl.CompatLevel.oldest())
-    aligned = meds.CodeMetadataSchema.align(table.cast(_string_schema(table.schema)))
-    write_atomically(folder / meds.code_metadata_filepath, lambda path: pq.write_table(aligned, path))
+    _write(folder / meds.code_metadata_filepath, meds.CodeMetadataSchema.align(table))
 
 
 def write_splits(folder: Path, subjects: NDArray[np.int64], splits: NDArray[np.str_]) -> None:
     """Write ``subject_splits.parquet``."""
-    table = pa.table(
-        {"subject_id": pa.array(subjects, pa.int64()), "split": pa.array(splits.tolist(), pa.string())}
-    )
-    write_atomically(
-        folder / meds.subject_splits_filepath,
-        lambda path: pq.write_table(meds.SubjectSplitSchema.align(table), path),
-    )
-
-
-def hashed_splits(folder: Path, subjects: NDArray[np.int64], seed: int) -> None:
-    """Write the splits that the subjects' ids give."""
-    write_splits(folder, subjects, splits_of(subjects, seed))
+    columns = {"subject_id": pa.array(subjects, pa.int64()), "split": pa.array(splits.tolist(), pa.string())}
+    _write(folder / meds.subject_splits_filepath, meds.SubjectSplitSchema.align(pa.table(columns)))
 
 
 def write_dataset(folder: Path, described: Mapping[str, Any], extraction: Mapping[str, Any]) -> None:
@@ -140,14 +124,14 @@ def write_dataset(folder: Path, described: Mapping[str, Any], extraction: Mappin
         "created_at": datetime.now(UTC).isoformat(),
     }
     meds.DatasetMetadataSchema.validate(dataset)
-    write_text_atomically(folder / meds.dataset_metadata_filepath, json.dumps(dataset, indent=2) + "\n")
-    write_text_atomically(folder / EXTRACTION_FILE, json.dumps(extraction, indent=2) + "\n")
+    for path, content in ((meds.dataset_metadata_filepath, dataset), (EXTRACTION_FILE, extraction)):
+        write_text_atomically(folder / path, json.dumps(content, indent=2) + "\n")
+
+
+def _write(path: Path, table: pa.Table) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table, path)
 
 
 def _plain(column: pl.Series) -> pa.Array:
     return column.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
-
-
-def _string_schema(schema: pa.Schema) -> pa.Schema:
-    types = {pa.large_string(): pa.string(), pa.large_list(pa.large_string()): pa.list_(pa.string())}
-    return pa.schema([pa.field(item.name, types.get(item.type, item.type)) for item in schema])

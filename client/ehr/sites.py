@@ -4,10 +4,9 @@ A patient who was at two sites is a patient at each, with that site's part of th
 and the same id, hence in the same split.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-import numpy as np
 import polars as pl
 
 from wardlaw.errors import ConfigError, DataError
@@ -23,47 +22,34 @@ class Sites:
     ----------
     names : pl.Series
         Site by visit number.
-    chosen : frozenset of str
+    chosen : tuple of str
         Sites that are wanted; empty for all.
     """
 
     names: pl.Series
-    chosen: frozenset[str]
+    chosen: tuple[str, ...]
 
     @classmethod
     def of(
-        cls, visits: pl.DataFrame, columns: tuple[str, ...], column: str, only: tuple[str, ...]
+        cls, visits: pl.DataFrame, columns: Collection[str], column: str, chosen: tuple[str, ...]
     ) -> "Sites":
         """Sites by ``column``; one site where it is empty.
 
         Raises
         ------
         ConfigError
-            If the column cannot name a site, or ``only`` is given without a column.
+            If the column cannot name a site, or sites are chosen without a column.
         DataError
-            If a wanted site is not in the data.
+            If a chosen site is not in the data.
         """
-        if not column:
-            if only:
-                raise ConfigError(
-                    "--site needs --site-column", where="--site", remedy=f"Columns: {', '.join(columns)}"
-                )
-            return cls(pl.Series("site", [WHOLE]).new_from_index(0, visits.height), frozenset())
-        if column not in columns:
-            raise ConfigError(
-                f"{column} cannot name a site",
-                where="--site-column",
-                remedy=f"Use one of {', '.join(columns)}",
-            )
-        names = visits.select(site_name(pl.col(column)).alias("site")).to_series()
-        if absent := sorted(set(only) - set(names.unique())):
-            raise DataError(f"no visit at {', '.join(absent)}", where=column, remedy="Check --site")
-        return cls(names, frozenset(only))
+        check_column(column, columns, chosen)
+        name = site_name(pl.col(column)) if column else pl.lit(WHOLE)
+        names = visits.select(pl.first(), name.alias("site"))["site"]
+        check_sites(set(names), chosen, column)
+        return cls(names, chosen)
 
     def divide(self, events: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
-        """Rows of each site in the order given."""
-        if not events.height:
-            return
+        """Rows of each chosen site, in their order."""
         sites = self.names.gather(events["visit"])
         for site in sorted(sites.unique()):
             if not self.chosen or site in self.chosen:
@@ -71,7 +57,24 @@ class Sites:
 
     def visits(self, site: str) -> int:
         """Visits at a site."""
-        return int(np.sum(self.names.to_numpy() == site))
+        return int((self.names == site).sum())
+
+
+def check_column(column: str, columns: Collection[str], chosen: tuple[str, ...]) -> None:
+    """Refuse a column that cannot name a site, and chosen sites without a column."""
+    known = ", ".join(columns) or "none here"
+    if chosen and not column:
+        raise ConfigError("needs --site-column", where="--site", remedy=f"Columns that name a site: {known}")
+    if column and column not in columns:
+        raise ConfigError(
+            f"no column {column}", where="--site-column", remedy=f"Columns that name a site: {known}"
+        )
+
+
+def check_sites(present: Collection[str], chosen: tuple[str, ...], column: str) -> None:
+    """Refuse a chosen site that has no patients."""
+    if absent := sorted(set(chosen) - set(present)):
+        raise DataError(f"no patients at {', '.join(absent)}", where=column, remedy="Check --site")
 
 
 def site_name(column: pl.Expr) -> pl.Expr:

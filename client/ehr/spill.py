@@ -11,14 +11,15 @@ from client.ehr.splits import mix64
 
 FLUSH_ROWS = 1_000_000
 EVENT_SCHEMA = pl.Schema(
-    {
-    "visit": pl.UInt32,
-    "time": pl.Datetime("us"),
-    "rank": pl.UInt8,
-    "code": pl.UInt32,
-    "numeric_value": pl.Float32,
-    "text_value": pl.String,
-})
+    [
+        ("visit", pl.UInt32()),
+        ("time", pl.Datetime("us")),
+        ("rank", pl.UInt8()),
+        ("code", pl.UInt32()),
+        ("numeric_value", pl.Float32()),
+        ("text_value", pl.String()),
+    ]
+)
 
 
 class Spill:
