@@ -69,8 +69,6 @@ class ShardManifest(BaseModel):
         Tokeniser's scheme and fingerprint.
     vocabulary_size : int
     splits : dict of str to SplitCounts
-    patients_without_split : int
-        Patients who are left out because the root gives them no split.
     digests : dict of str to str
         SHA-256 of each file.
     """
@@ -86,7 +84,6 @@ class ShardManifest(BaseModel):
     tokenizer: str
     vocabulary_size: int = Field(gt=0)
     splits: dict[str, SplitCounts]
-    patients_without_split: int = Field(ge=0)
     digests: dict[str, str]
 
     def patients(self, split: str) -> int:

@@ -63,7 +63,6 @@ def write_shard(
     site: str,
     source: str,
     synthetic: bool,
-    patients_without_split: int = 0,
 ) -> ShardManifest:
     """Write ``<tokens>/<fingerprint[:16]>/``, whole or not at all.
 
@@ -74,7 +73,7 @@ def write_shard(
     vocabulary : Vocabulary
     pieces : iterable of Piece
         In the order that the shard is to have.
-    site, source, synthetic, patients_without_split
+    site, source, synthetic
         As in ``ShardManifest``.
 
     Returns
@@ -101,7 +100,6 @@ def write_shard(
             tokenizer=vocabulary.fingerprint,
             vocabulary_size=len(vocabulary),
             splits=splits,
-            patients_without_split=patients_without_split,
             digests={path.name: file_sha256(path) for path in sorted(folder.iterdir())},
         )
         write_text_atomically(folder / "manifest.json", manifest.model_dump_json(indent=2) + "\n")
