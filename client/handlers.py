@@ -6,6 +6,7 @@ from flwr.app import ConfigRecord, MetricRecord, RecordDict
 from client.evaluation.loss import evaluate_loss
 from client.local_round import load_global
 from client.policy import require_allowed, require_patients, rounded
+from client.shard import TokenShard
 from client.site import Site, open_site_shard, tokenizer_of
 from client.training.replica import training_device
 from models.registry import build_model
@@ -21,18 +22,19 @@ def describe(content: RecordDict, site: Site) -> RecordDict:
         return RecordDict()
     shard = open_site_shard(site.policy, tokenizer_of(content, site.config))
     require_patients(site.policy, shard.manifest.patients("train"))
-    manifest = shard.manifest
-    return RecordDict(
+    return describe_shard(shard)
+
+
+def describe_shard(shard: TokenShard) -> RecordDict:
+    """What the server must know of a shard before it builds a model."""
+    described = ConfigRecord(
         {
-            protocol.ORIGIN: ConfigRecord(
-                {
-                    protocol.TOKENIZER: manifest.tokenizer,
-                    protocol.VOCABULARY_SIZE: manifest.vocabulary_size,
-                    protocol.SYNTHETIC: manifest.synthetic,
-                }
-            )
+            protocol.TOKENIZER: shard.manifest.tokenizer,
+            protocol.VOCABULARY_SIZE: shard.manifest.vocabulary_size,
+            protocol.SYNTHETIC: shard.manifest.synthetic,
         }
     )
+    return RecordDict({protocol.ORIGIN: described})
 
 
 def evaluate(content: RecordDict, site: Site) -> RecordDict:

@@ -26,8 +26,14 @@ def run_in_process(config: RunConfig, records: Path) -> Path:
     Path
         The finished record's folder.
     """
-    policies = participating_policies(config)
-    run_federation(InProcessGrid(app, len(policies), to_flat(config)), config, records)
+    sites = len(participating_policies(config))
+    run_federation(InProcessGrid(app, sites, to_flat(config)), config, records)
     folder = record_folder(records, config)
-    write_table(folder, "steps", [row for policy in policies for row in read_step_rows(policy, config)])
+    collect_steps(config, folder)
     return folder
+
+
+def collect_steps(config: RunConfig, folder: Path) -> None:
+    """Bring the rows of all sites' steps, which a hospital would keep, into the run's record."""
+    policies = participating_policies(config)
+    write_table(folder, "steps", [row for policy in policies for row in read_step_rows(policy, config)])

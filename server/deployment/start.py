@@ -129,7 +129,8 @@ def serve_run(config: RunConfig, coordinator: Coordinator) -> Path:
             state = wait_for_end(
                 superlink, run_id, folder, children, lambda: _register(coordinator, registered)
             )
-    return _require_result(state, folder, children.log("superexec"))
+    require_result(state, folder, children.log("superexec"))
+    return folder
 
 
 def wait_for_end(
@@ -160,6 +161,22 @@ def wait_for_end(
                 return state
         between()
         time.sleep(POLL_S)
+
+
+def require_result(state: RunState, folder: Path, log: Path) -> None:
+    """Check that a run that has ended left its result.
+
+    Raises
+    ------
+    RoundError
+        With Flower's word for how it ended.
+    """
+    if not (state.completed and is_finished(folder)):
+        raise RoundError(
+            f"the run ended as {state.status} without a result {state.details}".strip(),
+            where=str(folder),
+            remedy=f"{log} has the ServerApp's output; the same command goes on from the last checkpoint",
+        )
 
 
 def wait_until_healthy(port: int, children: Children, root_certificates: Path | None) -> None:
@@ -231,13 +248,3 @@ def _register(coordinator: Coordinator, registered: set[str]) -> None:
             coordinator.superlink.register(key, site)
             registered.add(site)
             logger.info("site %s may take part", site)
-
-
-def _require_result(state: RunState, folder: Path, log: Path) -> Path:
-    if state.completed and is_finished(folder):
-        return folder
-    raise RoundError(
-        f"the run ended as {state.status} without a result {state.details}".strip(),
-        where=str(folder),
-        remedy=f"{log} has the ServerApp's output; the same command goes on from the last checkpoint",
-    )
