@@ -11,6 +11,9 @@ from client.ehr.command import shard_source
 from client.ehr.counts import QUARANTINE_CAP
 from client.ehr.report import shown_progress, told
 from client.ehr.request import ShardRequest, SourceName
+from client.ehr.tokenise import tokenise_root
+from client.shard import shard_folder
+from wardlaw.vocabulary import Vocabulary
 
 app = typer.Typer(
     no_args_is_help=True, help="Inside a hospital: shards, tokens, a site's part in a federation."
@@ -47,3 +50,21 @@ def shard_ehr(
     with shown_progress(sys.stderr.isatty()) as progress:
         summary = shard_source(request, progress)
     typer.echo(json.dumps(summary.record(), indent=2) if as_json else told(summary, out))
+
+
+@app.command("tokenize")
+def tokenize(
+    meds: Annotated[Path, typer.Option(help="MEDS root of the site's patients.")],
+    vocabulary: Annotated[Path, typer.Option(help="vocabulary.json: fitted, or a frozen public list.")],
+    out: Annotated[Path, typer.Option(help="The site's folder for shards, one a tokeniser.")],
+    site: Annotated[str, typer.Option(help="Name under which the site takes part.")],
+) -> None:
+    """Write a MEDS root's patients as tokens."""
+    known = Vocabulary.load(vocabulary)
+    manifest = tokenise_root(meds, known, out, site=site)
+    for name, counts in manifest.splits.items():
+        typer.echo(
+            f"{name:8}  {counts.patients:>9,} patients  {counts.events:>12,} events  {counts.tokens:>13,} tokens"
+            f"  {counts.unknown_codes:,} events of unknown codes"
+        )
+    typer.echo(f"{shard_folder(out, known.fingerprint)}")
