@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from client.deployment import commands as deployment
 from client.ehr.command import shard_source
 from client.ehr.counts import QUARANTINE_CAP
 from client.ehr.report import shown_progress, told
@@ -20,6 +21,8 @@ app = typer.Typer(
 )
 shard = typer.Typer(no_args_is_help=True, help="Turn a source into what the rest works on.")
 app.add_typer(shard, name="shard")
+app.command("key")(deployment.key)
+app.command("start")(deployment.start)
 
 
 @app.callback()
