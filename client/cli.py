@@ -67,7 +67,7 @@ def tokenize(
     manifest = tokenise_root(meds, known, out, site=site)
     for name, counts in manifest.splits.items():
         typer.echo(
-            f"{name:8}  {counts.patients:>9,} patients  {counts.events:>12,} events  {counts.tokens:>13,} tokens"
-            f"  {counts.unknown_codes:,} events of unknown codes"
+            f"{name:8}  {counts.patients:>9,} patients  {counts.events:>12,} events"
+            f"  {counts.tokens:>13,} tokens  {counts.unknown_codes:,} events of unknown codes"
         )
     typer.echo(f"{shard_folder(out, known.fingerprint)}")
