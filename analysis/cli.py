@@ -14,7 +14,7 @@ from analysis.fits import LAWS, Fit, fit_arm
 from analysis.report import build_report, write_report
 from analysis.runs import LOSSES, LeftOut, load_runs
 from analysis.sentences import cautions, data_label, headline
-from analysis.wording import interval_text, significant
+from analysis.wording import interval_text
 from wardlaw.errors import RecordError
 from wardlaw.files import write_text_atomically
 
@@ -29,12 +29,13 @@ Seed = Annotated[int, typer.Option(help="Seed of the bootstrap.")]
 def report(
     runs: RunsFolder,
     out: Annotated[Path, typer.Option(help="Folder of report.html and report.json.")],
+    title: Annotated[str, typer.Option(help="Title of the page; the folder's name where empty.")] = "",
     loss: Unit = "token",
     bootstrap: Replicates = 2000,
     seed: Seed = 0,
 ) -> None:
     """Write one self-contained HTML page about a study, and its numbers as JSON."""
-    built = build_report(runs, unit=loss, replicates=bootstrap, seed=seed)
+    built = build_report(runs, title=title, unit=loss, replicates=bootstrap, seed=seed)
     page = write_report(built, out)
     console = Console()
     kind, note = data_label(built.runs)
@@ -95,7 +96,7 @@ def _fit_table(fits: list[Fit]) -> Table:
             *values,
             str(fit.law.n_),
             f"{100 * convergence.reached_best:.0f} % of {convergence.starts}",
-            significant(fit.law.objective_),
+            f"{fit.law.objective_:.3g}",
         )
     return table
 

@@ -47,7 +47,7 @@ def build_panels(runs: Runs, findings: Findings) -> list[Panel]:
     """Every figure that these runs support, in the order of the page."""
     panels = (
         _loss_by_size(runs, findings),
-        _gaps(findings),
+        _gaps(runs, findings),
         _loss_by_tokens(runs, findings),
         _sites(runs, findings),
         _training(runs, findings),
@@ -68,7 +68,9 @@ def _loss_by_size(runs: Runs, findings: Findings) -> Panel:
     points, curves = tables.loss_points(findings), tables.loss_curves(findings)
     formulas = sorted({fit.law.formula for fit in findings.curves.values()})
     law = (
-        f"Lines: {' or '.join(formulas)}, fitted to each arm. " if formulas else "No curve could be fitted. "
+        f"Lines: {' or '.join(formulas)}, fitted to each arm; dotted beyond the sizes trained. "
+        if formulas
+        else "No curve could be fitted. "
     )
     band = f"Bands: {interval_method(findings)}, pointwise. " if findings.curves else ""
     dashed = (
@@ -89,7 +91,7 @@ def _loss_by_size(runs: Runs, findings: Findings) -> Panel:
     )
 
 
-def _gaps(findings: Findings) -> Panel | None:
+def _gaps(runs: Runs, findings: Findings) -> Panel | None:
     table = tables.gap_table(findings)
     if table.is_empty():
         return None
@@ -99,7 +101,11 @@ def _gaps(findings: Findings) -> Panel | None:
         "Geometric mean loss over seeds above that of centralised training at the same size and token "
         f"budget. Bars: {interval_method(findings)}, seeds paired where both arms have them. "
         f"Seeds a point: {', '.join(str(seeds) for seeds in sorted(table['seeds'].unique()))}.",
-        inline_svg(figures.draw_gaps(table), "gap", "Loss above centralised training against parameters"),
+        inline_svg(
+            figures.draw_gaps(table, figures.arm_styles(runs.arms)),
+            "gap",
+            "Loss above centralised training against parameters",
+        ),
         {"gaps": table},
     )
 

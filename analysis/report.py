@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import re
 from collections import Counter
 from dataclasses import asdict, dataclass
 from importlib import resources
@@ -11,6 +12,7 @@ from typing import Any
 
 import polars as pl
 from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup, escape
 
 from analysis.downstream import downstream_table
 from analysis.findings import Findings, analyse
@@ -30,7 +32,7 @@ PAGE, NUMBERS = "report.html", "report.json"
 class Report:
     """A study's runs, what they show, and the figures."""
 
-    source: str
+    title: str
     runs: Runs
     findings: Findings
     panels: tuple[Panel, ...]
@@ -41,7 +43,7 @@ class Report:
         findings, label = self.findings, data_label(self.runs)
         return {
             "wardlaw": __version__,
-            "source": self.source,
+            "title": self.title,
             "data": {"kind": label[0], "note": label[1]},
             "digest": digest(self.runs),
             "facts": facts(self.runs),
@@ -67,22 +69,25 @@ class Report:
         }
 
 
-def build_report(folder: Path, *, unit: str = "token", replicates: int = 2000, seed: int = 0) -> Report:
+def build_report(
+    folder: Path, *, title: str = "", unit: str = "token", replicates: int = 2000, seed: int = 0
+) -> Report:
     """Read a folder of run records, fit, compare and draw.
 
     Parameters
     ----------
     folder : Path
         Run records at any depth; an ``oracle.json`` beside them is drawn.
+    title : str
+        Of the page; the folder's name where empty.
     unit : {"token", "event"}
     replicates, seed : int
         Of the bootstrap.
     """
     runs = load_runs(folder)
     findings = analyse(runs, unit=unit, replicates=replicates, seed=seed)
-    return Report(
-        folder.resolve().name, runs, findings, tuple(build_panels(runs, findings)), downstream_table(runs)
-    )
+    panels = tuple(build_panels(runs, findings))
+    return Report(title or folder.resolve().name, runs, findings, panels, downstream_table(runs))
 
 
 def write_report(report: Report, out: Path) -> Path:
@@ -98,14 +103,14 @@ def render(report: Report) -> str:
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"count": count, "significant": significant}
+    environment.filters |= {"count": count, "significant": significant, "mathematics": mathematics}
     files = resources.files("analysis")
     template = environment.from_string((files / "report.html").read_text(encoding="utf-8"))
     findings, runs = report.findings, report.runs
     kind, note = data_label(runs)
     return template.render(
         css=(files / "report.css").read_text(encoding="utf-8"),
-        source=report.source,
+        title=report.title,
         version=__version__,
         digest=digest(runs),
         kind=kind,
@@ -114,11 +119,11 @@ def render(report: Report) -> str:
         headline=headline(runs, findings),
         cautions=cautions(runs, findings),
         panels=report.panels,
-        fits=[fit_row(fit, runs) for fit in findings.fits],
-        refusals=findings.refusals,
+        fit_tables=fit_tables(findings),
+        refusals=refused(findings),
         unit=findings.unit,
         method=interval_method(findings),
-        seed_noise=seed_noise_rows(findings),
+        seed_noise=seed_noise_text(findings),
         oracle=runs.oracle,
         runs=runs.table.to_dicts(),
         runs_csv=csv_link(run_table(runs)),
@@ -150,35 +155,73 @@ def facts(runs: Runs) -> dict[str, str]:
     }
 
 
-def fit_row(fit: Fit, runs: Runs) -> dict[str, Any]:
-    """A fit as the page's table shows it."""
+def fit_tables(findings: Findings) -> list[dict[str, Any]]:
+    """The fits as the page shows them: a table a law and way of counting N, warnings gathered below."""
+    groups: dict[tuple[str, str], list[Fit]] = {}
+    for fit in findings.fits:
+        counted = "without embeddings" if "non_embedding_parameters" in fit.columns else "all parameters"
+        groups.setdefault((fit.law.formula, counted), []).append(fit)
+    drawn = {id(fit) for fit in findings.curves.values()}
+    tables = [
+        {
+            "formula": formula,
+            "counted": counted,
+            "drawn": any(id(fit) in drawn for fit in fits),
+            "source": fits[0].law.source,
+            "parameters": fits[0].law.parameters,
+            "rows": [_fit_row(fit) for fit in fits],
+            "warnings": _gathered_warnings(fits),
+        }
+        for (formula, counted), fits in groups.items()
+    ]
+    return sorted(tables, key=lambda table: not table["drawn"])
+
+
+def _fit_row(fit: Fit) -> dict[str, Any]:
     convergence = fit.law.convergence_
     return {
         "arm": fit.arm,
-        "law": fit.law.formula,
-        "size": "non-embedding" if "non_embedding_parameters" in fit.columns else "all",
-        "params": {name: interval_text(fit.intervals[name]) for name in fit.law.parameters},
+        "params": [interval_text(fit.intervals[name]) for name in fit.law.parameters],
         "n": fit.law.n_,
         "points": fit.points,
-        "objective": significant(fit.law.objective_),
+        "objective": f"{fit.law.objective_:.3g}",
         "reached": f"{100 * convergence.reached_best:.0f} % of {convergence.starts}",
-        "gradient": f"{convergence.gradient_norm:.1e}",
+        "gradient": f"{convergence.gradient_norm:.0e}",
         "misfit": "" if fit.misfit is None else f"{fit.misfit:.2g}",
-        "warnings": fit.warnings,
     }
 
 
-def seed_noise_rows(findings: Findings) -> list[dict[str, str]]:
+def refused(findings: Findings) -> list[str]:
+    """Laws that were not fitted and why, arms with the same reason together."""
+    by_reason: dict[tuple[str, str], list[str]] = {}
+    for refusal in findings.refusals:
+        by_reason.setdefault((refusal.law, refusal.reason), []).append(refusal.arm)
+    return [f"{law} ({', '.join(arms)}): {reason}." for (law, reason), arms in by_reason.items()]
+
+
+def _gathered_warnings(fits: list[Fit]) -> list[str]:
+    by_text: dict[str, list[str]] = {}
+    for fit in fits:
+        for warning in fit.warnings:
+            by_text.setdefault(warning, []).append(fit.arm)
+    return [f"{', '.join(arms)}: {text}." for text, arms in by_text.items()]
+
+
+def mathematics(text: str) -> Markup:
+    """A formula or a sentence with one, with raised exponents and Greek letters."""
+    raised = re.sub(r"\^(-?\w+)", r"<sup>\1</sup>", str(escape(text)))
+    greek = re.sub(r"\b(alpha|beta)\b", r"&\1;", raised)
+    return Markup(re.sub(r"(?<![\w-])-(?=[\d&])", "&minus;", greek))
+
+
+def seed_noise_text(findings: Findings) -> str:
     """Spread between seeds, by arm: the floor below which no difference means anything."""
-    return [
-        {
-            "arm": arm,
-            "noise": "unknown: no size has two seeds"
-            if fit.noise.deviation is None
-            else f"{100 * fit.noise.deviation:.2g} % of the loss ({fit.noise.degrees} degrees of freedom)",
-        }
+    return "; ".join(
+        f"{arm} unknown (no size has two seeds)"
+        if fit.noise.deviation is None
+        else f"{arm} {100 * fit.noise.deviation:.2g} % ({fit.noise.degrees} degrees of freedom)"
         for arm, fit in findings.curves.items()
-    ]
+    )
 
 
 def environments(runs: Runs) -> list[dict[str, Any]]:

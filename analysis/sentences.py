@@ -11,6 +11,7 @@ from analysis.wording import count, interval_text, significant
 _FEW_SEEDS = 5
 _FEW_SIZES = 6
 _REPEATED = 4.0
+_WIDE_PERCENT = 0.1
 
 
 def data_label(runs: Runs) -> tuple[str, str]:
@@ -83,32 +84,34 @@ def _at_the_largest_size(findings: Findings) -> list[str]:
         return []
     parameters = findings.largest[0]
     at_largest = {gap.arm: gap for gap in findings.gaps if (gap.parameters, gap.tokens) == findings.largest}
+    local = at_largest.pop(LOCAL, None)
     sentences = []
     for arm, gap in at_largest.items():
-        if arm == LOCAL:
-            continue
         sentence = (
-            f"At {count(parameters)} parameters, {arm}'s held-out loss is "
-            f"{_above(gap.percent)} training on the pooled data"
+            f"At {count(parameters)} parameters, {arm} {_compared(gap.percent)} training on the pooled data"
         )
-        if local := at_largest.get(LOCAL):
-            sentence += f", and that of hospitals training alone {_above(local.percent)} it"
         if closed := findings.closed.get(arm):
-            share = interval_text(closed, unit=" %")
-            sentence += f": federation closes {share} of the gap"
+            sentence += f": it closes {_percent(closed)} of the gap that hospitals training alone leave"
         sentences.append(sentence + ".")
-    if not sentences and (local := at_largest.get(LOCAL)):
+    if local:
         sentences.append(
-            f"At {count(parameters)} parameters, hospitals training alone have a held-out loss "
-            f"{_above(local.percent)} training on the pooled data."
+            f"At {count(parameters)} parameters, hospitals training alone "
+            f"{_compared(local.percent, plural=True)} training on the pooled data."
         )
     return sentences
 
 
-def _above(percent: Interval) -> str:
+def _compared(percent: Interval, *, plural: bool = False) -> str:
+    have, are = ("have", "are") if plural else ("has", "is")
     if percent.low is not None and not percent.excludes_zero:
-        return f"not measurably different ({interval_text(percent, unit=' %')}) from that of"
-    return f"{interval_text(_magnitude(percent), unit=' %')} {'above' if percent.estimate > 0 else 'below'}"
+        return f"{are} not measurably different in held-out loss ({_percent(percent)}) from"
+    direction = "higher" if percent.estimate > 0 else "lower"
+    return f"{have} a held-out loss {_percent(_magnitude(percent))} {direction} than"
+
+
+def _percent(interval: Interval) -> str:
+    wide = interval.low is None or interval.high is None or interval.high - interval.low > _WIDE_PERCENT
+    return interval_text(interval, decimals=1 if wide else None, unit=" %")
 
 
 def _magnitude(interval: Interval) -> Interval:

@@ -70,7 +70,6 @@ def inline_svg(figure: Figure, name: str, label: str) -> str:
     svg = re.sub(r"'DejaVu Sans'", "'DejaVu Sans', system-ui, sans-serif", svg)
     for colour, variable in _VARIABLES.items():
         svg = svg.replace(colour, f"var({variable})")
-    width = re.search(r'width="([\d.]+)pt"', svg)
     svg = re.sub(r'\s(width|height)="[\d.]+pt"', "", svg, count=2)
-    attributes = f'role="img" aria-label="{label}" style="max-width: {width[1] if width else 700}pt"'
+    attributes = f'role="img" aria-label="{label}"'
     return svg.replace("<svg", f"<svg {attributes}", 1)

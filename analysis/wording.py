@@ -54,14 +54,10 @@ def interval_text(interval: Interval, *, decimals: int | None = None, unit: str 
         return f"{shown}{unit} (no interval)"
     places = decimals if decimals is not None else _decimals(interval.high - interval.low)
     ends = (interval.estimate, interval.low, interval.high)
-    estimate, low, high = (f"{_without_minus_zero(end, places):,.{places}f}" for end in ends)
+    estimate, low, high = (f"{round(end, places) + 0.0:,.{places}f}" for end in ends)
     return f"{estimate}{unit} ({low} to {high})"
 
 
 def _decimals(width: float) -> int:
     """Decimals that show two digits of an interval's width."""
     return min(8, max(0, 1 - math.floor(math.log10(width)))) if width > 0 else 3
-
-
-def _without_minus_zero(value: float, places: int) -> float:
-    return round(value, places) + 0.0
