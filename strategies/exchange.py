@@ -58,22 +58,30 @@ class Exchange:
         A reply is known by the message that it answers. No reply is kept here while
         the next is waited for.
         """
-        open_sites = {metadata.message_id: site for site, metadata in self.asked}
-        sites = dict(open_sites)
+        answered: set[str] = set()
         for reply in replies:
-            question = reply.metadata.reply_to_message_id
-            site = sites.get(question, f"node {reply.metadata.src_node_id}")
+            site = self._site_of(reply)
             try:
-                if open_sites.pop(question, None) is None:
-                    raise ReplyError(Reason.DUPLICATE, "the message was answered before", where=site)
+                if site is None:
+                    sender = f"node {reply.metadata.src_node_id}"
+                    raise ReplyError(Reason.MALFORMED, "it answers no message of this round", where=sender)
+                if site in answered:
+                    raise ReplyError(Reason.DUPLICATE, "it answered before", where=site)
+                answered.add(site)
                 content = self._content(reply, site)
                 del reply
                 yield screen(content, site, self.contract)
                 del content
             except ReplyError as rejection:
                 self._reject(rejection)
-        for site in open_sites.values():
-            self._reject(ReplyError(Reason.MISSING, "no reply by the deadline", where=site))
+        for site, _ in self.asked:
+            if site not in answered:
+                self._reject(ReplyError(Reason.MISSING, "no reply by the deadline", where=site))
+
+    def _site_of(self, reply: Message) -> str | None:
+        # Not by the sender's number: what Flower says in the place of a lost site bears its own.
+        question = reply.metadata.reply_to_message_id
+        return next((site for site, metadata in self.asked if metadata.message_id == question), None)
 
     def _content(self, reply: Message, site: str) -> RecordDict:
         if reply.has_error():
