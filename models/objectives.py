@@ -9,8 +9,10 @@ from torch.nn import functional
 
 from models.packed import IGNORED
 
-CHUNK = 1024
-"""Tokens whose logits are held at one time."""
+
+def chunk_rows(device: torch.device) -> int:
+    """Tokens whose logits are held at one time: few on a CPU, whose caches they should not leave."""
+    return 512 if device.type == "cpu" else 8192
 
 
 def token_nats(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
@@ -30,7 +32,8 @@ def token_nats(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
     Tensor, (T,) float32 or wider
         Nats; 0 where there is no target.
     """
-    chunks = zip(torch.split(hidden, CHUNK), torch.split(targets, CHUNK), strict=True)
+    rows = chunk_rows(hidden.device)
+    chunks = zip(torch.split(hidden, rows), torch.split(targets, rows), strict=True)
     return torch.cat(
         [
             functional.cross_entropy(
@@ -67,27 +70,32 @@ class _MeanNats(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
+        dtype = _product_dtype(hidden)
+        inputs, head = hidden.to(dtype), weight.to(dtype)
         wanted = targets != IGNORED
-        inputs, head = hidden.to(_product_dtype(hidden)), weight.to(_product_dtype(hidden))
-        total = torch.zeros((), dtype=_wide(hidden.dtype), device=hidden.device)
-        shares = wanted.to(total.dtype)[:, None] / wanted.sum().clamp(min=1)
+        loss = torch.zeros((), dtype=_wide(hidden.dtype), device=hidden.device)
+        shares = wanted.to(loss.dtype)[:, None] / wanted.sum().clamp(min=1)
         grad_hidden = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
         grad_weight = torch.zeros_like(weight) if ctx.needs_input_grad[1] else None
-        for start in range(0, len(hidden), CHUNK):
-            here = slice(start, start + CHUNK)
-            log_probabilities = functional.log_softmax(_widen(functional.linear(inputs[here], head)), dim=-1)
-            scale = shares[here]
+        rows = chunk_rows(hidden.device)
+        for start in range(0, len(hidden), rows):
+            here = slice(start, start + rows)
+            logits = _widen(functional.linear(inputs[here], head))
             places = targets[here].clamp(min=0)[:, None]
-            total -= (log_probabilities.gather(1, places) * scale).sum()
-            # d loss / d logits = (softmax - one-hot) / number of targets
-            slope = log_probabilities.exp_().mul_(scale)
-            slope = slope.scatter_add_(1, places, -scale).to(head.dtype)
+            own, highest = logits.gather(1, places), logits.amax(1, keepdim=True)
+            masses = logits.sub_(highest).exp_()
+            mass = masses.sum(1, keepdim=True)
+            loss += ((mass.log() + highest - own) * shares[here]).sum()
+            # d loss / d logits = (masses / mass - one-hot) x share: both factors wait until the
+            # products, where they cost T x d instead of T x V multiplications.
+            slope = masses.scatter_add_(1, places, -mass).to(dtype)
+            factors = shares[here] / mass
             if grad_hidden is not None:
-                grad_hidden[here] = slope @ head
+                grad_hidden[here] = (slope @ head) * factors
             if grad_weight is not None:
-                grad_weight += slope.t() @ inputs[here]
+                grad_weight += slope.t() @ (hidden[here] * factors).to(dtype)
         ctx.grads = (grad_hidden, grad_weight)
-        return total
+        return loss
 
     @staticmethod
     @once_differentiable

@@ -84,7 +84,7 @@ def test_weights_depend_on_the_seed_only():
     assert all(not torch.equal(shaped[0], later) for later in shaped[1:])
 
 
-def trained_scales(shape, make_batch, multiplied, steps=4, rate=0.02):
+def trained_scales(shape, make_batch, multiplied, steps=4, rate=0.003):
     """Root mean square of the change of hidden states and logits after some steps."""
     model = made(shape, vocabulary=97)
     batch = make_batch((32,) * 8)
@@ -115,17 +115,18 @@ def test_updates_neither_grow_nor_vanish_with_width(make_batch):
     shapes = [replace(shape_of(width), depth=2) for width in widths]
     hidden, logits = zip(*(trained_scales(shape, make_batch, True) for shape in shapes), strict=True)
     assert abs(slope(widths, hidden)) < 0.15
-    assert abs(slope(widths, logits)) < 0.25
-    _, plain = zip(*(trained_scales(shape, make_batch, False) for shape in shapes), strict=True)
-    assert slope(widths, plain) > 0.4
+    assert abs(slope(widths, logits)) < 0.3  # -0.5 at initialisation, which small widths still see
+    plain = zip(*(trained_scales(shape, make_batch, False) for shape in shapes), strict=True)
+    assert all(slope(widths, scales) > 0.4 for scales in plain)
 
 
 def test_updates_neither_grow_nor_vanish_with_depth(make_batch):
     depths = [2, 4, 8, 16]
     shapes = [Shape(width=32, depth=depth, heads=2, hidden=88) for depth in depths]
-    hidden, logits = zip(*(trained_scales(shape, make_batch, True) for shape in shapes), strict=True)
-    assert abs(slope(depths, hidden)) < 0.15
-    assert abs(slope(depths, logits)) < 0.25
+    scaled = zip(*(trained_scales(shape, make_batch, True) for shape in shapes), strict=True)
+    assert all(abs(slope(depths, scales)) < 0.1 for scales in scaled)
+    plain = zip(*(trained_scales(shape, make_batch, False) for shape in shapes), strict=True)
+    assert all(slope(depths, scales) > 0.2 for scales in plain)
 
 
 def test_head_dimension_changes_only_the_query():

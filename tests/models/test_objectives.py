@@ -9,7 +9,7 @@ from models.packed import IGNORED
 
 @pytest.fixture(autouse=True)
 def _small_chunks(monkeypatch):
-    monkeypatch.setattr(objectives, "CHUNK", 8)
+    monkeypatch.setattr(objectives, "chunk_rows", lambda device: 8)
 
 
 def case(tokens=29, width=6, vocabulary=13, dtype=torch.float64):
