@@ -1,1 +1,1 @@
-"""Synthetic hospitals whose entropy rate is known."""
+"""Synthetic hospitals: a known generative process, its timelines as MEDS roots, and its entropy."""

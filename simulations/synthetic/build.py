@@ -7,7 +7,6 @@ from simulations.synthetic.parameters import HospitalParameters
 from simulations.synthetic.process import (
     GENDERS,
     OLDEST,
-    RACES,
     YOUNGEST,
     Floats,
     Generator,
@@ -30,9 +29,7 @@ _HABIT_FLOOR = 0.02
 _HOUR, _DAY = 60.0, 1440.0
 
 
-def build_generator(
-    parameters: HospitalParameters, concepts: tuple[Concept, ...] | None = None
-) -> Generator:
+def build_generator(parameters: HospitalParameters, concepts: tuple[Concept, ...] | None = None) -> Generator:
     """Process of these parameters, over the project's concepts or others."""
     concepts = concepts or all_concepts()
     codes = tuple(code for concept in concepts for code in concept.codes)
@@ -41,7 +38,7 @@ def build_generator(
 
 def build_process(parameters: HospitalParameters, concepts: tuple[Concept, ...]) -> Process:
     """Draw all tables; each has its own stream, so that one setting changes only its own table."""
-    seed, sites, states = parameters.seed, parameters.sites, parameters.states
+    seed, states = parameters.seed, parameters.states
     own = [_own_concepts(parameters, concepts, state) for state in range(states)]
     concept_move = np.array([concept.move for concept in concepts])
     sizes = [len(concept.codes) for concept in concepts]
@@ -50,7 +47,9 @@ def build_process(parameters: HospitalParameters, concepts: tuple[Concept, ...])
         prevalence=_prevalence(parameters),
         successors=_successors(parameters),
         comorbidity=np.array(parameters.comorbidity),
-        persistence=_by_place(ward=parameters.persistence, icu=parameters.persistence, home=parameters.readmission_persistence),
+        persistence=_by_place(
+            ward=parameters.persistence, icu=parameters.persistence, home=parameters.readmission_persistence
+        ),
         moves=_moves(parameters),
         concepts=_concept_shares(parameters, concepts, own),
         habits=_habits(parameters, sizes),
@@ -70,14 +69,14 @@ def build_process(parameters: HospitalParameters, concepts: tuple[Concept, ...])
 
 
 def _prevalence(parameters: HospitalParameters) -> Floats:
-    common = np.arange(1, parameters.states + 1) ** -parameters.prevalence_exponent
+    common = _zipf(parameters.states, parameters.prevalence_exponent)
     noise = stream(parameters.seed, "process", "case-mix").normal(size=(parameters.sites, parameters.states))
     return _normalised(common * np.exp(parameters.case_mix * noise))
 
 
 def _successors(parameters: HospitalParameters) -> Floats:
     rng, states = stream(parameters.seed, "process", "successors"), parameters.states
-    common = _normalised(np.arange(1, states + 1) ** -parameters.prevalence_exponent)
+    common = _normalised(_zipf(states, parameters.prevalence_exponent))
     rows = np.zeros((states, states))
     for row in rows:
         chosen = rng.choice(states, min(_SUCCESSORS, states), replace=False, p=common)
@@ -85,7 +84,9 @@ def _successors(parameters: HospitalParameters) -> Floats:
     return rows
 
 
-def _own_concepts(parameters: HospitalParameters, concepts: tuple[Concept, ...], state: int) -> dict[int, float]:
+def _own_concepts(
+    parameters: HospitalParameters, concepts: tuple[Concept, ...], state: int
+) -> dict[int, float]:
     """Concepts of a state and their weights, which sum to one for each kind."""
     rng = stream(parameters.seed, "process", "own-concepts", state)
     own: dict[int, float] = {}
@@ -93,7 +94,9 @@ def _own_concepts(parameters: HospitalParameters, concepts: tuple[Concept, ...],
         of_kind = np.flatnonzero([concept.kind == kind for concept in concepts])
         if len(of_kind):
             chosen = rng.permutation(of_kind)[:count]
-            own |= dict(zip(chosen.tolist(), _normalised(1 / np.arange(1, len(chosen) + 1)).tolist(), strict=True))
+            own |= dict(
+                zip(chosen.tolist(), _normalised(1 / np.arange(1, len(chosen) + 1)).tolist(), strict=True)
+            )
     return own
 
 
@@ -125,7 +128,9 @@ def _concept_shares(
 
 def _habits(parameters: HospitalParameters, sizes: list[int]) -> Floats:
     rng = stream(parameters.seed, "process", "habits")
-    columns = [rng.dirichlet(np.full(size, parameters.coding_concentration), parameters.sites) for size in sizes]
+    columns = [
+        rng.dirichlet(np.full(size, parameters.coding_concentration), parameters.sites) for size in sizes
+    ]
     floors = [np.full((parameters.sites, size), 1 / size) for size in sizes]
     return (1 - _HABIT_FLOOR) * np.hstack(columns) + _HABIT_FLOOR * np.hstack(floors)
 
@@ -160,7 +165,9 @@ def _gap_medians(parameters: HospitalParameters) -> Floats:
     rng = stream(parameters.seed, "process", "gaps")
     typical = _by_place(ward=1.5 * _HOUR, icu=0.7 * _HOUR, home=40 * _DAY, other=1.0)
     scale = _by_place(ward=0.6, icu=0.6, home=1.0)
-    return np.asarray(typical[:, None] * np.exp(scale[:, None] * rng.normal(size=(len(Place), parameters.states))))
+    return np.asarray(
+        typical[:, None] * np.exp(scale[:, None] * rng.normal(size=(len(Place), parameters.states)))
+    )
 
 
 def _site_shares(parameters: HospitalParameters, name: str, concentration: Floats) -> Floats:
@@ -175,7 +182,9 @@ def _ages(parameters: HospitalParameters) -> Floats:
 
 
 def _log_medians(concept: Concept) -> Floats:
-    return np.log(concept.median * np.array(concept.factors)) if concept.spread else np.zeros(len(concept.codes))
+    return (
+        np.log(concept.median * np.array(concept.factors)) if concept.spread else np.zeros(len(concept.codes))
+    )
 
 
 def _by_place(*, ward: float = 0.0, icu: float = 0.0, home: float = 0.0, other: float = 0.0) -> Floats:
@@ -184,7 +193,9 @@ def _by_place(*, ward: float = 0.0, icu: float = 0.0, home: float = 0.0, other: 
     return values
 
 
+def _zipf(count: int, exponent: float) -> Floats:
+    return np.asarray(np.arange(1.0, count + 1) ** -exponent)
+
+
 def _normalised(weights: Floats) -> Floats:
     return np.asarray(weights / weights.sum(axis=-1, keepdims=True))
-
-

@@ -82,11 +82,11 @@ _EVENTS = {
 def all_concepts() -> tuple[Concept, ...]:
     """Concepts of ``concepts.toml`` in its order, then those that move the patient."""
     text = (resources.files("simulations.synthetic") / "concepts.toml").read_text(encoding="utf-8")
-    clinical = [
-        _clinical(kind, entry) for kind, entries in tomllib.loads(text).items() for entry in entries
-    ]
+    clinical = [_clinical(kind, entry) for kind, entries in tomllib.loads(text).items() for entry in entries]
     moving = [
-        Concept(move, move.name.lower(), (f"{_EVENTS[move]}{name}",)) for move, names in _MOVES.items() for name in names
+        Concept(move, move.name.lower(), (f"{_EVENTS[move]}{name}",))
+        for move, names in _MOVES.items()
+        for name in names
     ]
     return (*clinical, *moving)
 
@@ -97,5 +97,10 @@ def _clinical(kind: str, entry: str | dict[str, Any]) -> Concept:
         return Concept(Move.CLINICAL, kind, tuple(prefix + code for code in entry.split()))
     codes: dict[str, float] = entry["codes"]
     return Concept(
-        Move.CLINICAL, kind, tuple(prefix + code for code in codes), tuple(codes.values()), entry["median"], entry["spread"]
+        Move.CLINICAL,
+        kind,
+        tuple(prefix + code for code in codes),
+        tuple(codes.values()),
+        entry["median"],
+        entry["spread"],
     )

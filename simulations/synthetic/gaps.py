@@ -16,7 +16,9 @@ from simulations.synthetic.process import Floats, Ints
 BURST_MINUTES = 4
 
 
-def sample_gaps(rng: np.random.Generator, burst: Floats, median: Floats, shape: Floats, longest: Floats) -> Ints:
+def sample_gaps(
+    rng: np.random.Generator, burst: Floats, median: Floats, shape: Floats, longest: Floats
+) -> Ints:
     """Minutes, one for each entry of the arguments, which have one shape."""
     waits = rng.random(burst.shape) * _distribution(longest, median, shape)
     minutes = 1 + np.floor(median * (waits / (1 - waits)) ** (1 / shape))
@@ -26,11 +28,15 @@ def sample_gaps(rng: np.random.Generator, burst: Floats, median: Floats, shape: 
     return np.where(rng.random(burst.shape) < burst, bursts, minutes).astype(np.int64)
 
 
-def gap_distribution(minutes: Floats, burst: Floats, median: Floats, shape: Floats, longest: Floats) -> Floats:
+def gap_distribution(
+    minutes: Floats, burst: Floats, median: Floats, shape: Floats, longest: Floats
+) -> Floats:
     """Probability of at most this many whole minutes; arguments broadcast."""
     in_burst = np.clip(np.floor(minutes), 0, BURST_MINUTES) / BURST_MINUTES
     waited = np.clip(np.floor(minutes), 0, longest)
-    return burst * in_burst + (1 - burst) * _distribution(waited, median, shape) / _distribution(longest, median, shape)
+    return burst * in_burst + (1 - burst) * _distribution(waited, median, shape) / _distribution(
+        longest, median, shape
+    )
 
 
 def _distribution(minutes: Floats, median: Floats, shape: Floats) -> Floats:

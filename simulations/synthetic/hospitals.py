@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import meds
 import numpy as np
 import polars as pl
 
-from client.ehr.roots import RootWriter, hashed_splits, write_codes, write_dataset
+from client.ehr.roots import RootWriter, write_codes, write_dataset, write_splits
+from client.ehr.splits import splits_of
 from simulations.synthetic.process import (
     GENDERS,
     RACES,
@@ -18,6 +18,7 @@ from simulations.synthetic.process import (
     save_generator,
 )
 from simulations.synthetic.sample import Timelines, sample_timelines
+from simulations.synthetic.symbols import BIRTH
 from wardlaw.errors import DataError
 from wardlaw.seeds import generator as stream
 
@@ -31,7 +32,9 @@ _ORIGIN_MINUTES = 10 * 525_960
 """Timelines begin within ten years, which lie in the future so that nobody takes them for real."""
 
 
-def write_hospitals(folder: Path, generator: Generator, progress: Callable[[str, int], None]) -> dict[str, int]:
+def write_hospitals(
+    folder: Path, generator: Generator, progress: Callable[[str, int], None]
+) -> dict[str, int]:
     """Write a MEDS root a site, and the generator beside them.
 
     Parameters
@@ -55,7 +58,8 @@ def write_hospitals(folder: Path, generator: Generator, progress: Callable[[str,
     if folder.exists() and any(folder.iterdir()):
         raise DataError("the folder is not empty", where=str(folder), remedy="Name a new one")
     rows = {
-        name: _write_site(folder / name, generator, site, progress) for site, name in enumerate(generator.sites)
+        name: _write_site(folder / name, generator, site, progress)
+        for site, name in enumerate(generator.sites)
     }
     save_generator(folder, generator)
     return rows
@@ -63,7 +67,7 @@ def write_hospitals(folder: Path, generator: Generator, progress: Callable[[str,
 
 def _write_site(folder: Path, generator: Generator, site: int, progress: Callable[[str, int], None]) -> int:
     writer = RootWriter(folder)
-    names = np.array([*generator.codes, *GENDERS, *RACES, meds.birth_code], dtype=object)
+    names = [*generator.codes, *GENDERS, *RACES, BIRTH]
     total = generator.parameters.patients
     for part, first in enumerate(range(0, total, _FILE_PATIENTS)):
         patients = min(_FILE_PATIENTS, total - first)
@@ -73,11 +77,12 @@ def _write_site(folder: Path, generator: Generator, site: int, progress: Callabl
         subjects = np.arange(first, first + patients) + site * SITE_IDS + 1
         writer.write_part(f"{part:05d}", _rows(timelines, subjects, origins, len(generator.codes)), names)
         progress(generator.sites[site], patients)
-    written = names[sorted(writer.codes)].tolist()
+    written = [names[number] for number in sorted(writer.codes)]
     description = [f"label of a generated event: {code}" for code in written]
     no_parents = pl.Series("parent_codes", [None] * len(written), pl.List(pl.String))
     write_codes(folder, pl.DataFrame({"code": written, "description": description}).with_columns(no_parents))
-    hashed_splits(folder, writer.subject_ids(), generator.parameters.seed)
+    all_subjects = writer.subject_ids()
+    write_splits(folder, all_subjects, splits_of(all_subjects, generator.parameters.seed))
     described = {
         "dataset_name": DATASET_NAME,
         "dataset_version": f"seed {generator.parameters.seed}, {generator.sites[site]}",
@@ -101,7 +106,9 @@ def _rows(timelines: Timelines, subjects: Ints, origins: Ints, codes: int) -> pl
             timelines.code,
         ]
     )[order]
-    minutes = np.concatenate([origins, origins, origins - timelines.age, origins[timelines.patient] + timelines.minutes])
+    minutes = np.concatenate(
+        [origins, origins, origins - timelines.age, origins[timelines.patient] + timelines.minutes]
+    )
     no_value: Floats = np.full(3 * patients, np.nan, dtype=np.float32)
     return pl.DataFrame(
         {
@@ -111,6 +118,9 @@ def _rows(timelines: Timelines, subjects: Ints, origins: Ints, codes: int) -> pl
             "numeric_value": pl.Series(np.concatenate([no_value, timelines.value])[order]).fill_nan(None),
         }
     ).with_columns(
-        pl.when(pl.col("code").is_between(codes, birth_code, closed="left")).then(None).otherwise("time").alias("time"),
+        pl.when(pl.col("code").is_between(codes, birth_code, closed="left"))
+        .then(None)
+        .otherwise("time")
+        .alias("time"),
         pl.lit(None, pl.String).alias("text_value"),
     )

@@ -100,7 +100,9 @@ class Oracle:
         known = np.zeros((patients, longest + 2, sites))
         unknown = np.zeros((patients, longest + 2))
         known[:, 0] = -np.log(
-            self.statics.genders[seen.genders] * self.statics.races[seen.races] * self.statics.ages[seen.age_bins]
+            self.statics.genders[seen.genders]
+            * self.statics.races[seen.races]
+            * self.statics.ages[seen.age_bins]
         )
         weight = np.log(self.prior) - known[:, 0]
         unknown[:, 0] = -_log_sum(weight)
@@ -142,7 +144,10 @@ class Oracle:
     def _advance(self, state: Floats, place: Ints) -> Floats:
         """Distribution of the next event's state: (n, S, K)."""
         process = self.process
-        drawn = process.comorbidity * (state @ process.successors) + (1 - process.comorbidity) * process.prevalence
+        drawn = (
+            process.comorbidity * (state @ process.successors)
+            + (1 - process.comorbidity) * process.prevalence
+        )
         stays = process.persistence[place][:, None, None]
         return np.asarray(stays * state + (1 - stays) * drawn)
 
@@ -175,7 +180,7 @@ class Oracle:
                 process.gap_shape[place][:, None],
                 process.gap_longest[place][:, None],
             )
-            for minutes in (gap.astype(np.float64), gap - 1.0)
+            for minutes in (gap.astype(np.float64), (gap - 1).astype(np.float64))
         ]
         likelihood = np.where(gap[:, None] == _NO_EVENT, 1, table[0] - table[1])
         joint = state * likelihood[:, None, :]

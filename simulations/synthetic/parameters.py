@@ -1,12 +1,16 @@
 """Settings of the synthetic hospitals: everything that a generated data set follows from."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from typing import Any
 
+from pydantic import Field, ValidationError
+
+from wardlaw.config.base import Section
+from wardlaw.config.flat import describe_problems
 from wardlaw.errors import ConfigError
 
 
-@dataclass(frozen=True)
-class HospitalParameters:
+class HospitalParameters(Section):
     """Settings of the generative process; symbols are those of ``docs/synthetic.md``.
 
     Attributes
@@ -49,44 +53,41 @@ class HospitalParameters:
     """
 
     seed: int = 0
-    sites: int = 4
-    patients: int = 500
-    states: int = 200
-    prevalence_exponent: float = 1.0
-    case_mix: float = 0.7
-    coding_concentration: float = 0.3
-    persistence: float = 0.985
-    readmission_persistence: float = 0.5
-    comorbidity: float = 0.6
-    specificity: float = 0.85
-    value_shift: float = 1.5
-    discharge_rate: float = 0.02
-    icu_rate: float = 0.006
-    icu_discharge_rate: float = 0.025
-    death_rate: float = 0.0005
-    icu_death_rate: float = 0.003
-    last_stay: float = 0.5
-    frailty: float = 1.0
+    sites: int = Field(default=4, ge=1)
+    patients: int = Field(default=500, ge=1, lt=100_000_000)
+    states: int = Field(default=200, ge=1)
+    prevalence_exponent: float = Field(default=1.0, ge=0)
+    case_mix: float = Field(default=0.7, ge=0)
+    coding_concentration: float = Field(default=0.3, gt=0)
+    persistence: float = Field(default=0.985, ge=0, le=1)
+    readmission_persistence: float = Field(default=0.5, ge=0, le=1)
+    comorbidity: float = Field(default=0.6, ge=0, le=1)
+    specificity: float = Field(default=0.85, ge=0, le=1)
+    value_shift: float = Field(default=1.5, ge=0)
+    discharge_rate: float = Field(default=0.02, gt=0, lt=1)
+    icu_rate: float = Field(default=0.006, gt=0, lt=1)
+    icu_discharge_rate: float = Field(default=0.025, gt=0, lt=1)
+    death_rate: float = Field(default=0.0005, gt=0, lt=1)
+    icu_death_rate: float = Field(default=0.003, gt=0, lt=1)
+    last_stay: float = Field(default=0.5, gt=0, lt=1)
+    frailty: float = Field(default=1.0, ge=0)
 
-    def __post_init__(self) -> None:
-        """Refuse settings that no process can have.
 
-        Raises
-        ------
-        ConfigError
-            Naming the first such setting.
-        """
-        for name in ("sites", "patients", "states"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"must be at least 1, is {getattr(self, name)}", where=name)
-        for name in ("case_mix", "value_shift", "frailty", "prevalence_exponent"):
-            if not getattr(self, name) >= 0:
-                raise ConfigError(f"must not be negative, is {getattr(self, name)}", where=name)
-        if not self.coding_concentration > 0:
-            raise ConfigError(f"must be positive, is {self.coding_concentration}", where="coding_concentration")
-        for name in ("persistence", "readmission_persistence", "comorbidity", "specificity"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"must be in [0, 1], is {getattr(self, name)}", where=name)
-        for name in ("discharge_rate", "icu_rate", "icu_discharge_rate", "death_rate", "icu_death_rate", "last_stay"):
-            if not 0 < getattr(self, name) < 1:
-                raise ConfigError(f"must be in (0, 1), is {getattr(self, name)}", where=name)
+def parameters_of(settings: Mapping[str, Any], where: str) -> HospitalParameters:
+    """Parameters from settings by their kebab-case names.
+
+    Raises
+    ------
+    ConfigError
+        Naming each unknown key and wrong value.
+
+    Examples
+    --------
+    >>> parameters_of({"sites": 2, "case-mix": 0.5}, "--set").case_mix
+    0.5
+    """
+    try:
+        return HospitalParameters.model_validate(settings)
+    except ValidationError as error:
+        names = ", ".join(info.alias or name for name, info in HospitalParameters.model_fields.items())
+        raise ConfigError(describe_problems(error), where=where, remedy=f"Settings are {names}") from None

@@ -4,7 +4,7 @@ Notation as in ``docs/synthetic.md``: S sites, K states, P places, Q concepts, C
 """
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from simulations.synthetic.concepts import Move, Place
-from simulations.synthetic.parameters import HospitalParameters
+from simulations.synthetic.parameters import HospitalParameters, parameters_of
 from wardlaw.errors import ConfigError, DataError
 from wardlaw.files import write_atomically, write_text_atomically
 
@@ -137,7 +137,7 @@ def describe_generator(generator: Generator) -> dict[str, Any]:
     return {
         "synthetic": True,
         "notice": NOTICE,
-        "parameters": asdict(generator.parameters),
+        "parameters": generator.parameters.model_dump(by_alias=True),
         "sites": list(generator.sites),
         "codes": list(generator.codes),
     }
@@ -149,7 +149,9 @@ def save_generator(folder: Path, generator: Generator) -> None:
     The tables are kept, not only the seed, so that the oracle stays exact for data made
     with another version of NumPy or of the concepts.
     """
-    tables = {item.name: np.ascontiguousarray(getattr(generator.process, item.name)) for item in fields(Process)}
+    tables = {
+        item.name: np.ascontiguousarray(getattr(generator.process, item.name)) for item in fields(Process)
+    }
     write_atomically(folder / PROCESS_FILE, lambda path: save_file(tables, path))
     write_text_atomically(folder / GENERATOR_FILE, json.dumps(describe_generator(generator), indent=2) + "\n")
 
@@ -164,7 +166,7 @@ def load_generator(folder: Path) -> Generator:
     """
     try:
         described = json.loads((folder / GENERATOR_FILE).read_text(encoding="utf-8"))
-        parameters = HospitalParameters(**described["parameters"])
+        parameters = parameters_of(described["parameters"], GENERATOR_FILE)
         process = Process(**load_file(folder / PROCESS_FILE))
         return Generator(parameters, process, tuple(described["codes"]), tuple(described["sites"]))
     except (OSError, ValueError, KeyError, TypeError, SafetensorError, ConfigError) as error:

@@ -47,7 +47,9 @@ def sample_timelines(process: Process, site: int, patients: int, rng: np.random.
     """Timelines of a site's patients, to their ends."""
     draw_state = _Categorical(process.prevalence[site])
     draw_successor, draw_move = _Categorical(process.successors), _Categorical(process.moves)
-    draw_concept = {move: _Categorical(_given_move(process, move)) for move in set(process.concept_move.tolist())}
+    draw_concept = {
+        move: _Categorical(_given_move(process, move)) for move in set(process.concept_move.tolist())
+    }
     draw_code = _Categorical(_codes_by_concept(process, site))
     first_code = np.searchsorted(process.code_concept, np.arange(len(process.concept_move)))
 
@@ -111,7 +113,7 @@ class _Categorical:
     def __call__(self, rng: np.random.Generator, rows: Ints) -> Ints:
         places = np.searchsorted(self.ascending, rows + rng.random(len(rows)), side="right")
         # Rounding may carry a draw over the row's end.
-        return np.minimum(places - rows * self.width, self.last[rows])
+        return np.asarray(np.minimum(places - rows * self.width, self.last[rows]))
 
 
 def _given_move(process: Process, move: int) -> Floats:

@@ -9,6 +9,7 @@ same probability.
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from simulations.synthetic.concepts import Place
 from simulations.synthetic.gaps import gap_distribution
@@ -53,7 +54,7 @@ class Symbols:
     gap_probability: Floats
     gap_tokens: Ints
 
-    def of_events(self, codes: Ints, values: Floats) -> Ints:
+    def of_events(self, codes: Ints, values: Floats | NDArray[np.float32]) -> Ints:
         """Symbol of each event; NaN where it has no value."""
         # Padding is infinite and compares as above every value, as do all edges with NaN.
         bins = (self.edges[codes] < values[:, None]).sum(axis=1)
@@ -84,7 +85,9 @@ def build_symbols(generator: Generator, vocabulary: Vocabulary) -> Symbols:
     move = np.full(len(known), -1)
     move[number] = process.code_move[code_of_bin]
     if (move[number] != process.code_move[code_of_bin]).any():
-        alike = sorted({generator.codes[code] for code in code_of_bin[move[number] != process.code_move[code_of_bin]]})
+        alike = sorted(
+            {generator.codes[code] for code in code_of_bin[move[number] != process.code_move[code_of_bin]]}
+        )
         raise DataError(
             f"the vocabulary writes {alike[0]} like a code that leads to another place",
             remedy="Fit it on more patients, so that admissions and discharges are admitted",
@@ -140,10 +143,14 @@ class Statics:
 def build_statics(generator: Generator, vocabulary: Vocabulary) -> Statics:
     """Probabilities of static tokens, by site."""
     process, birth = generator.process, vocabulary.encode(BIRTH)
-    edges = np.array(birth.edges)
-    younger = np.array([_age_distribution(process.ages, edge) for edge in edges]).reshape(len(edges), process.sites)
+    edges = np.array(birth.edges, dtype=np.float32).astype(np.float64)
+    younger = np.array([_age_distribution(process.ages, edge) for edge in edges]).reshape(
+        len(edges), process.sites
+    )
     bounds = np.vstack([np.zeros(process.sites), younger, np.ones(process.sites)])
-    lengths = [len(_keys(vocabulary.encode(code), vocabulary.scheme)[0]) for code in (GENDERS[0], RACES[0], BIRTH)]
+    lengths = [
+        len(_keys(vocabulary.encode(code), vocabulary.scheme)[0]) for code in (GENDERS[0], RACES[0], BIRTH)
+    ]
     return Statics(
         genders=_alike(GENDERS, process.genders, vocabulary),
         races=_alike(RACES, process.races, vocabulary),
@@ -164,7 +171,8 @@ def _keys(code: EventCode, scheme: str) -> list[tuple[int, ...]]:
 def _padded_edges(written: list[EventCode]) -> Floats:
     edges = np.full((len(written), 9), np.inf)
     for row, code in zip(edges, written, strict=True):
-        row[: len(code.edges)] = code.edges
+        # The tokeniser compares float32 values with float32 edges.
+        row[: len(code.edges)] = np.array(code.edges, dtype=np.float32)
     return edges
 
 
@@ -216,8 +224,10 @@ def _gap_probability(generator: Generator, edges: Floats) -> Floats:
 
 
 def _age_distribution(ages: Floats, years: float) -> Floats:
-    """Probability, by site, of an age of at most so many years: whole minutes within each year."""
-    minutes = np.floor(years * YEAR_MINUTES)
+    """Probability, by site, of an age of at most so many years: whole minutes, uniform within a year."""
+    near = np.floor(years * YEAR_MINUTES) + np.arange(-8, 9)
+    # Ages are compared as the float32 years that the tokeniser reads.
+    minutes = near[(near / YEAR_MINUTES).astype(np.float32) <= years].max()
     share = np.clip((minutes + 1) / YEAR_MINUTES - YOUNGEST - np.arange(ages.shape[1]), 0, 1)
     return np.asarray(ages @ share)
 
@@ -226,5 +236,3 @@ def _alike(codes: tuple[str, ...], shares: Floats, vocabulary: Vocabulary) -> Fl
     tokens = [vocabulary.encode(code).tokens for code in codes]
     same = np.array([[mine == other for other in tokens] for mine in tokens])
     return np.asarray(same @ shares.T)
-
-
