@@ -12,6 +12,9 @@ from client.ehr.filters import Filter
 from client.ehr.tables import Tables
 from client.ehr.templates import columns_of, first_complete, template_expression
 
+_NO_CODE = 2**32 - 1
+"""Stands among the known numbers for a combination that has no code."""
+
 
 @dataclass
 class Codebook:
@@ -43,19 +46,21 @@ class Codebook:
             self.once.add(number)
         return number
 
-    def names(self) -> NDArray[np.object_]:
+    def names(self) -> list[str]:
         """Codes by number."""
-        return np.array(list(self.numbers), dtype=object)
+        return list(self.numbers)
 
     def ranks(self) -> NDArray[np.int64]:
         """Alphabetical place of each code by number."""
         ranks = np.empty(len(self.numbers), dtype=np.int64)
-        ranks[np.argsort(self.names())] = np.arange(len(self.numbers))
+        for rank, code in enumerate(sorted(self.numbers)):
+            ranks[self.numbers[code]] = rank
         return ranks
 
     def table(self, numbers: Iterable[int]) -> pl.DataFrame:
         """Rows of ``codes.parquet`` for some codes."""
-        codes = self.names()[sorted(numbers)].tolist()
+        names = self.names()
+        codes = [names[number] for number in sorted(numbers)]
         return pl.DataFrame(
             {
                 "code": codes,
@@ -88,12 +93,16 @@ class Coder:
         if not self.columns:
             return self._learn(pl.DataFrame()).new_from_index(0, rows.height)
         keys = rows.select(pl.col(self.columns).cast(pl.String))
-        new = keys.unique().join(self._known, on=self.columns, how="anti", nulls_equal=True)
-        if new.height:
-            self._known = pl.concat([self._known, new.with_columns(self._learn(new))])
-        return keys.join(
-            self._known, on=self.columns, how="left", nulls_equal=True, maintain_order="left"
-        ).get_column("number")
+        numbers = self._look_up(keys)
+        if numbers.null_count():
+            new = keys.filter(numbers.is_null()).unique()
+            self._known = pl.concat([self._known, new.with_columns(self._learn(new).fill_null(_NO_CODE))])
+            numbers = self._look_up(keys)
+        return numbers.set(numbers == _NO_CODE, None)
+
+    def _look_up(self, keys: pl.DataFrame) -> pl.Series:
+        found = keys.join(self._known, on=self.columns, how="left", nulls_equal=True, maintain_order="left")
+        return found.get_column("number")
 
     def _learn(self, combinations: pl.DataFrame) -> pl.Series:
         event = self._event

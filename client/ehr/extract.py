@@ -15,6 +15,7 @@ from client.ehr import eicu, mimic
 from client.ehr.codebook import Codebook
 from client.ehr.config import Source, load_source
 from client.ehr.filters import FILTERS, Filter, atc_filter
+from client.ehr.labels import Labels
 from client.ehr.parts import sorted_part, told_once
 from client.ehr.request import ShardRequest, SourceName
 from client.ehr.roots import RootWriter, write_codes, write_dataset, write_splits
@@ -86,12 +87,14 @@ class _Run:
     def write_roots(self, spill: Spill, sites: Sites, out: Path) -> None:
         """Write each site's root from what ``spill`` holds."""
         names, ranks = self.codebook.names(), self.codebook.ranks()
+        subjects = self.visits["subject"].to_numpy()
+        extensions = {name: Labels.of(self.visits[name]) for name in self.source.site_columns}
         writers: dict[str, RootWriter] = {}
         for part in range(spill.parts):
-            events = sorted_part(spill.read(part), self.visits, ranks, self.source.site_columns)
+            events = sorted_part(spill.read(part), subjects, ranks)
             for site, rows in sites.divide(events):
                 home = out / site if self.request.site_column else out
-                writer = writers.setdefault(site, RootWriter(home, self.source.site_columns))
+                writer = writers.setdefault(site, RootWriter(home, extensions))
                 writer.write_part(f"{part:05d}", told_once(rows, self.codebook.once), names)
             self.progress("data files", 1)
         if not writers:

@@ -7,9 +7,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 
-def sorted_part(
-    events: pl.DataFrame, visits: pl.DataFrame, ranks: NDArray[np.int64], extensions: tuple[str, ...]
-) -> pl.DataFrame:
+def sorted_part(events: pl.DataFrame, subjects: NDArray[np.int64], ranks: NDArray[np.int64]) -> pl.DataFrame:
     """Events by subject and time, ties by a complete key.
 
     Ties are ordered by rank, then code in alphabetical order, then value, text and visit, so
@@ -19,29 +17,28 @@ def sorted_part(
     ----------
     events : pl.DataFrame
         Of `client.ehr.spill.EVENT_SCHEMA`.
-    visits : pl.DataFrame
-        ``subject`` and the extensions, by visit number.
+    subjects : (visits,) int64
+        Subject of each visit.
     ranks : (codes,) int64
         Alphabetical place of each code number.
-    extensions : tuple of str
 
     Returns
     -------
     pl.DataFrame
-        The events with ``subject_id``, ``order`` and the extensions.
+        The events, with ``subject_id`` and ``order`` (of rank and code) in place of ``rank``.
     """
-    visit = events["visit"]
-    order = pl.Series("order", ranks[events["code"].to_numpy()]) + events["rank"].cast(pl.Int64) * len(ranks)
-    events = events.with_columns(visits["subject"].gather(visit).alias("subject_id"), order)
-    keys = ["subject_id", "time", "order", "numeric_value"]
-    if events["text_value"].null_count() < events.height:
-        keys.append("text_value")
-    events = events.sort([*keys, "visit"], nulls_last=False)
-    return events.with_columns(visits[name].gather(events["visit"]) for name in extensions)
+    order = ranks[events["code"].to_numpy()] + events["rank"].to_numpy().astype(np.int64) * len(ranks)
+    subject = subjects[events["visit"].to_numpy()]
+    events = events.drop("rank").with_columns(pl.Series("subject_id", subject), pl.Series("order", order))
+    texts = ["text_value"] if events["text_value"].null_count() < events.height else []
+    return events.sort(["subject_id", "time", "order", "numeric_value", *texts, "visit"], nulls_last=False)
 
 
 def told_once(events: pl.DataFrame, once: Set[int]) -> pl.DataFrame:
     """Of equal events whose code is in ``once`` keep the first; they stand next to each other."""
+    single = events["code"].is_in(sorted(once))
+    if not single.any():
+        return events
     columns = ("subject_id", "time", "order", "numeric_value")
     same = pl.all_horizontal(pl.col(name).eq_missing(pl.col(name).shift(1)) for name in columns)
-    return events.filter(~(same & pl.col("code").is_in(sorted(once))))
+    return events.filter(~(same & single))

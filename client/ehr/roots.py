@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from client.ehr.labels import Labels, dictionary
 from wardlaw import __version__
 from wardlaw.files import write_text_atomically
 
@@ -30,8 +31,8 @@ class RootWriter:
     Attributes
     ----------
     folder : Path
-    extensions : tuple of str
-        Names of the string columns beyond the MEDS schema.
+    extensions : dict of str to Labels
+        String columns beyond the MEDS schema, by visit.
     events : int
         Rows written.
     subjects : list of (n,) int64
@@ -41,12 +42,12 @@ class RootWriter:
     """
 
     folder: Path
-    extensions: tuple[str, ...] = ()
+    extensions: Mapping[str, Labels] = field(default_factory=dict)
     events: int = 0
     subjects: list[NDArray[np.int64]] = field(default_factory=list)
     codes: set[int] = field(default_factory=set)
 
-    def write_part(self, name: str, events: pl.DataFrame, codes: NDArray[np.object_]) -> None:
+    def write_part(self, name: str, events: pl.DataFrame, codes: Sequence[str]) -> None:
         """Write one data file.
 
         Parameters
@@ -54,37 +55,34 @@ class RootWriter:
         name : str
             File name without ending.
         events : pl.DataFrame
-            Sorted rows ``subject_id, time, code`` (a number), ``numeric_value, text_value`` and extensions.
-        codes : (codes,) str
+            Sorted rows ``subject_id, time, code`` (a number), ``numeric_value, text_value, visit``.
+        codes : list of str
             Code of each number.
         """
-        numbers = events["code"].to_numpy()
-        present = np.flatnonzero(np.bincount(numbers, minlength=len(codes)))
-        place = np.zeros(len(codes), dtype=np.int32)
-        place[present] = np.arange(len(present), dtype=np.int32)
-        dictionary = pa.DictionaryArray.from_arrays(
-            pa.array(place[numbers]), pa.array(codes[present], pa.string())
-        )
-        plain = data_schema(self.extensions)
+        visit, numbers = events["visit"].to_numpy(), events["code"].to_numpy()
         columns: dict[str, Any] = {
             "subject_id": _plain(events["subject_id"]),
             "time": _plain(events["time"]),
-            "code": dictionary,
+            "code": dictionary(numbers, codes),
             "numeric_value": _plain(events["numeric_value"]),
             "text_value": _plain(events["text_value"]).cast(pa.large_string()),
-            **{name: _plain(events[name]).cast(pa.string()).dictionary_encode() for name in self.extensions},
+            **{
+                name: dictionary(column.numbers[visit], column.names)
+                for name, column in self.extensions.items()
+            },
         }
+        plain = data_schema(self.extensions)
         write_data(self.folder / meds.data_subdirectory / f"{name}.parquet", pa.table(columns), plain)
         self.events += events.height
         self.subjects.append(events["subject_id"].unique().sort().to_numpy())
-        self.codes.update(present.tolist())
+        self.codes.update(np.flatnonzero(np.bincount(numbers)).tolist())
 
     def subject_ids(self) -> NDArray[np.int64]:
         """All subjects, ascending."""
         return np.sort(np.concatenate(self.subjects)) if self.subjects else np.empty(0, dtype=np.int64)
 
 
-def data_schema(extensions: tuple[str, ...]) -> pa.Schema:
+def data_schema(extensions: Iterable[str]) -> pa.Schema:
     """MEDS' data schema with all optional columns, and string extensions."""
     return pa.schema([*meds.DataSchema.schema(), *(pa.field(name, pa.string()) for name in extensions)])
 
@@ -96,8 +94,10 @@ def write_data(path: Path, table: pa.Table, schema: pa.Schema) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     noted = base64.b64encode(schema.serialize().to_pybytes()).decode()
-    options: dict[str, Any] = {"store_schema": False, "compression": "zstd", "compression_level": 1}
-    with pq.ParquetWriter(path, table.schema, **options) as writer:
+    repeating = [name for name in table.schema.names if name not in ("subject_id", "time", "text_value")]
+    with pq.ParquetWriter(
+        path, table.schema, store_schema=False, compression="lz4", use_dictionary=repeating
+    ) as writer:
         writer.write_table(table)
         writer.add_key_value_metadata({"ARROW:schema": noted})
 

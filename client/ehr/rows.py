@@ -97,7 +97,8 @@ class TableReader:
         found = rows.select(expr.fill_null(False).alias(reason) for reason, expr in conditions.items())
         for reason, column in zip(conditions, found.get_columns(), strict=True):
             self.counts.quarantined[reason]["all"] += int(column.sum() or 0)
-        return rows.filter(~found.select(pl.any_horizontal(pl.all())).to_series())
+        faulty = found.select(pl.any_horizontal(pl.all())).to_series()
+        return rows.filter(~faulty) if faulty.any() else rows
 
     def _rule_events(self, rule: Rule, rows: pl.DataFrame) -> pl.DataFrame:
         event = rule.event
@@ -116,7 +117,7 @@ class TableReader:
             keep &= ~silent
         if columns_of_time(event):
             keep &= frame["time"].is_not_null()
-        frame = frame.filter(keep).cast(EVENT_SCHEMA)
+        frame = (frame if keep.all() else frame.filter(keep)).cast(EVENT_SCHEMA)
         self.counts.events += frame.height
         return frame
 

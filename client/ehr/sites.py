@@ -7,8 +7,11 @@ and the same id, hence in the same split.
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
+from client.ehr.labels import Labels
 from wardlaw.errors import ConfigError, DataError
 
 WHOLE = "all"
@@ -20,13 +23,16 @@ class Sites:
 
     Attributes
     ----------
-    names : pl.Series
-        Site by visit number.
+    names : list of str
+        Sites, in alphabetical order.
+    numbers : (visits,) int32
+        Place of each visit's site in ``names``.
     chosen : tuple of str
         Sites that are wanted; empty for all.
     """
 
-    names: pl.Series
+    names: list[str]
+    numbers: NDArray[np.int32]
     chosen: tuple[str, ...]
 
     @classmethod
@@ -44,20 +50,22 @@ class Sites:
         """
         check_column(column, columns, chosen)
         name = site_name(pl.col(column)) if column else pl.lit(WHOLE)
-        names = visits.select(pl.first(), name.alias("site"))["site"]
-        check_sites(set(names), chosen, column)
-        return cls(names, chosen)
+        labels = Labels.of(visits.select(pl.first(), name.alias("site"))["site"])
+        check_sites(labels.names, chosen, column)
+        return cls(labels.names, labels.numbers, chosen)
 
     def divide(self, events: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
         """Rows of each chosen site, in their order."""
-        sites = self.names.gather(events["visit"])
-        for site in sorted(sites.unique()):
+        sites = self.numbers[events["visit"].to_numpy()]
+        for number in np.unique(sites):
+            site = self.names[number]
             if not self.chosen or site in self.chosen:
-                yield site, events.filter(sites == site)
+                mine = sites == number
+                yield site, events if mine.all() else events.filter(mine)
 
     def visits(self, site: str) -> int:
         """Visits at a site."""
-        return int((self.names == site).sum())
+        return int((self.numbers == self.names.index(site)).sum())
 
 
 def check_column(column: str, columns: Collection[str], chosen: tuple[str, ...]) -> None:
