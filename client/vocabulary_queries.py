@@ -2,8 +2,9 @@
 
 from flwr.app import ConfigRecord, RecordDict
 
+from client.ehr.meds_root import open_root
 from client.ehr.summarise import summarise
-from client.ehr.timeline import MedsRoot
+from client.ehr.timeline import split_subjects
 from client.ehr.tokenise import tokenise_root
 from client.handlers import describe_shard
 from client.policy import require_allowed, require_patients
@@ -46,7 +47,7 @@ def tokenize(content: RecordDict, site: Site) -> RecordDict:
 
 def _require_vocabulary(site: Site) -> None:
     require_allowed(site.policy, "vocabulary")
-    require_patients(site.policy, len(MedsRoot(site.policy.meds).splits["train"]))
+    require_patients(site.policy, len(split_subjects(open_root(site.policy.meds), "train")))
 
 
 def _payload(content: RecordDict) -> bytes:

@@ -1,9 +1,14 @@
 """Fixtures that every room's tests share."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
+import meds.schema as meds
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -31,3 +36,37 @@ def random_federation(tmp_path_factory: pytest.TempPathFactory) -> Callable[...,
         return write_random_federation(tmp_path_factory.mktemp("federation"), sites, **sizes)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def write_meds() -> Callable[..., Path]:
+    """Writes a MEDS root from rows ``(subject, time, code, value)`` in their order, and a split a subject."""
+
+    def write(
+        folder: Path,
+        files: list[list[tuple[int, datetime | None, str, float | None]]],
+        splits: Mapping[int, str],
+    ) -> Path:
+        (folder / "data").mkdir(parents=True)
+        (folder / "metadata").mkdir()
+        schema = pa.schema(
+            {
+                "subject_id": pa.int64(),
+                "time": pa.timestamp("us"),
+                "code": pa.string(),
+                "numeric_value": pa.float32(),
+            }
+        )
+        for number, rows in enumerate(files):
+            columns: list[Any] = [list(column) for column in zip(*rows, strict=True)] or [[], [], [], []]
+            arrays = [pa.array(column, kind) for column, kind in zip(columns, schema.types, strict=True)]
+            pq.write_table(pa.Table.from_arrays(arrays, schema=schema), folder / "data" / f"{number}.parquet")
+        codes = sorted({row[2] for rows in files for row in rows})
+        pq.write_table(pa.table({"code": pa.array(codes, pa.string())}), folder / meds.code_metadata_filepath)
+        subjects = pa.array(list(splits), pa.int64())
+        table = pa.table({"subject_id": subjects, "split": pa.array(list(splits.values()), pa.string())})
+        pq.write_table(table, folder / meds.subject_splits_filepath)
+        (folder / meds.dataset_metadata_filepath).write_text('{"dataset_name": "hand-made"}')
+        return folder
+
+    return write
