@@ -94,15 +94,17 @@ def participating_policies(config: RunConfig) -> list[SitePolicy]:
 def write_site(federation: Path, site: str, meds: Path) -> None:
     """Write a site's ``site.toml`` beside the place of its tokens and state.
 
-    The MEDS root stays where it is; the policy points to it.
+    The MEDS root stays where it is; the policy points to it. Nothing leaves a simulated site,
+    so its counts are exact.
     """
     folder = site_folder(federation, site)
     folder.mkdir(parents=True, exist_ok=True)
-    lines = {
+    lines: dict[str, str | int] = {
         "site": site,
         "meds": os.path.relpath(meds, folder.resolve()),
         "tokens": "tokens",
         "state": "state",
+        "count-rounding": 1,
     }
     text = "".join(f"{key} = {json.dumps(value)}\n" for key, value in lines.items())
     write_text_atomically(folder / "site.toml", text)

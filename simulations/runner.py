@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.counts import training_flops
+from models.counts import flops_per_token
 from simulations.study import Study
 from simulations.topologies import run_topology
 from simulations.workers import Outcome, run_jobs
@@ -69,8 +69,8 @@ def run_once(config: RunConfig, records: Path) -> Path:
 
 
 def expected_flops(config: RunConfig) -> float:
-    """Training FLOPs of a run for its share of a study's progress (windows taken as full)."""
-    return training_flops(config.model, vocabulary_size=4096, tokens=config.train.tokens)
+    """Forward FLOPs of a run for its share of a study's progress, windows taken as full."""
+    return flops_per_token(config.model, vocabulary_size=4096).total * config.train.tokens
 
 
 @contextmanager

@@ -1,0 +1,116 @@
+"""Commands over federations and studies."""
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from simulations.federation_folder import federation_digest, load_federation
+from simulations.prepare import prepare_federation
+from simulations.runner import StudyOutcome, run_once, run_study
+from simulations.study import Study, load_study
+from simulations.workers import Outcome
+from wardlaw.config import RunConfig, load_config, to_flat
+from wardlaw.errors import RecordError
+from wardlaw.vocabulary import Scheme, Vocabulary
+
+FederationOption = Annotated[Path, typer.Option("--federation", help="Folder made by `simulate prepare`.")]
+
+
+def settings() -> None:
+    """List every setting of a run with its default."""
+    for key, value in to_flat(RunConfig()).items():
+        typer.echo(f"{key} = {json.dumps(value)}")
+
+
+def prepare(
+    meds: Annotated[Path, typer.Option(help="Folder of MEDS roots, one a site.")],
+    out: Annotated[Path, typer.Option(help="Federation folder to make.")],
+    scheme: Annotated[str, typer.Option(help="Tokeniser: ethos or fused.")] = "ethos",
+    vocabulary: Annotated[
+        Path | None, typer.Option(help="Frozen vocabulary instead of a fitted one.")
+    ] = None,
+) -> None:
+    """Fit a common vocabulary across sites and tokenise each site's patients."""
+    frozen = Vocabulary.load(vocabulary) if vocabulary else None
+    manifest = prepare_federation(meds, out, frozen.scheme if frozen else _scheme(scheme), frozen)
+    typer.echo(f"{len(manifest.sites)} sites, tokeniser {manifest.tokenizer[:16]}: {out}")
+
+
+def run(
+    config: Annotated[Path, typer.Argument(help="Settings of the run (TOML).")],
+    federation: FederationOption,
+    out: Annotated[Path, typer.Option(help="Folder of run records.")] = Path("runs"),
+    changes: Annotated[list[str] | None, typer.Option("--set", help="key=value, several times.")] = None,
+) -> None:
+    """Compute one run, or go on where it stopped."""
+    load_config(config, changes or [])
+    pinned = [f"{key}={json.dumps(value)}" for key, value in _pinned(federation, out).items()]
+    folder = run_once(load_config(config, [*(changes or []), *pinned]), out)
+    typer.echo(str(folder))
+
+
+def study(
+    file: Annotated[Path, typer.Argument(help="The study (TOML).")],
+    federation: FederationOption,
+    out: Annotated[Path, typer.Option(help="Folder of run records.")],
+    workers: Annotated[int, typer.Option(help="Runs at the same time.")] = os.cpu_count() or 1,
+) -> None:
+    """Compute the runs of a study that are not finished; interrupt and repeat at will."""
+    grid = load_study(file, _pinned(federation, out))
+    outcome = _show_progress(grid, out, workers)
+    typer.echo(
+        f"{outcome.finished_now} runs computed, {outcome.finished_before} were there, "
+        f"{len(outcome.failed)} failed: {out}"
+    )
+    if outcome.failed:
+        first = outcome.failed[0]
+        raise RecordError(
+            f"{len(outcome.failed)} runs failed; the first, {first.config.run.name}: {first.failure}",
+            where=str(out),
+            remedy="The same command tries them again",
+        )
+
+
+def _pinned(federation: Path, out: Path) -> dict[str, str]:
+    manifest = load_federation(federation)
+    return {
+        "data.federation": str(federation.resolve()),
+        "data.digest": federation_digest(federation),
+        "data.tokenizer": manifest.tokenizer,
+        "run.records": str(out.resolve()),
+    }
+
+
+def _show_progress(grid: Study, out: Path, workers: int) -> StudyOutcome:
+    columns = [
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(elapsed_when_finished=True),
+    ]
+    console = Console(stderr=True)
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task(f"{grid.name}: {len(grid.runs)} runs", total=1.0)
+
+        def on_progress(done: float, ended: Outcome | None) -> None:
+            progress.update(task, completed=done)
+            if ended and not console.is_terminal:
+                console.print(
+                    f"{done:4.0%} {ended.config.run.name} {ended.failure or 'done'}", highlight=False
+                )
+
+        return run_study(grid, out, workers=workers, on_progress=on_progress)
+
+
+def _scheme(name: str) -> Scheme:
+    if name == "ethos":
+        return "ethos"
+    if name == "fused":
+        return "fused"
+    raise typer.BadParameter(f"'{name}' is neither ethos nor fused", param_hint="--scheme")

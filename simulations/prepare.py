@@ -1,0 +1,107 @@
+"""From MEDS roots to a federation folder: one vocabulary for all, a shard at each site."""
+
+import logging
+from pathlib import Path
+
+from client.app import app
+from client.site import open_site_shard
+from server.common_vocabulary import fit_common_vocabulary, tokenise_everywhere
+from simulations.federation_folder import (
+    MANIFEST,
+    FederationManifest,
+    save_federation,
+    site_folder,
+    write_site,
+)
+from simulations.grid import InProcessGrid
+from strategies.exchange import Participant
+from wardlaw.config import RunConfig, load_site_policy, to_flat
+from wardlaw.config.data import DataSection
+from wardlaw.errors import DataError
+from wardlaw.files import file_sha256
+from wardlaw.vocabulary import Scheme, Vocabulary
+
+logger = logging.getLogger(__name__)
+
+
+def prepare_federation(
+    meds: Path, federation: Path, scheme: Scheme, vocabulary: Vocabulary | None
+) -> FederationManifest:
+    """Make each MEDS root under a folder a site of a federation.
+
+    The sites answer the same messages as in a deployment, so that the vocabulary is fitted
+    from what would leave them. A site that its policy keeps out is left out by name.
+
+    Parameters
+    ----------
+    meds : Path
+        Folder of MEDS roots, one a site, or a single root.
+    federation : Path
+        Folder to make.
+    scheme : {"ethos", "fused"}
+    vocabulary : Vocabulary or None
+        A frozen vocabulary to use instead of fitting one.
+
+    Raises
+    ------
+    DataError
+        If there is no MEDS root, or the folder is a federation already.
+    """
+    roots = find_roots(meds)
+    if (federation / MANIFEST).exists():
+        raise DataError("is a federation already", where=str(federation), remedy="Choose another --out")
+    for site, root in roots.items():
+        write_site(federation, site, root)
+    provisional = FederationManifest(federation.name, False, scheme, "", dict.fromkeys(roots, ""))
+    save_federation(federation, provisional)
+    try:
+        manifest = _prepare_sites(federation, sorted(roots), scheme, vocabulary)
+    except BaseException:
+        (federation / MANIFEST).unlink()
+        raise
+    save_federation(federation, manifest)
+    return manifest
+
+
+def find_roots(meds: Path) -> dict[str, Path]:
+    """MEDS roots by site: the folder itself, or those directly under it."""
+    candidates = [meds, *sorted(path for path in meds.glob("*") if path.is_dir())]
+    roots = {
+        path.resolve().name: path for path in candidates if (path / "metadata" / "dataset.json").is_file()
+    }
+    if not roots:
+        raise DataError(
+            "no MEDS root here", where=str(meds), remedy="Make some with `wardlaw client shard ehr`"
+        )
+    return roots
+
+
+def _prepare_sites(
+    federation: Path, sites: list[str], scheme: Scheme, vocabulary: Vocabulary | None
+) -> FederationManifest:
+    config = RunConfig(data=DataSection(federation=str(federation), vocabulary="fitted", scheme=scheme))
+    grid = InProcessGrid(app, len(sites), to_flat(config))
+    participants = [Participant(site, node) for node, site in enumerate(sites)]
+    refusals: dict[str, str] = {}
+    fitted = vocabulary or fit_common_vocabulary(grid, config, participants, refusals.setdefault)
+    fitted.save(federation / "vocabulary.json")
+    # A site with too few patients for a sketch has too few for training.
+    willing = [participant for participant in participants if participant.site not in refusals]
+    made = tokenise_everywhere(grid, config, willing, fitted, refusals.setdefault)
+    for site, reason in sorted(refusals.items()):
+        logger.warning("%s does not take part (%s)", site, reason)
+    if not made:
+        raise DataError("no site made a shard", where=str(federation))
+    shards = {
+        site: open_site_shard(
+            load_site_policy(site_folder(federation, site) / "site.toml"), fitted.fingerprint
+        )
+        for site in made
+    }
+    return FederationManifest(
+        name=federation.resolve().name,
+        synthetic=any(shard.manifest.synthetic for shard in shards.values()),
+        scheme=scheme,
+        tokenizer=fitted.fingerprint,
+        sites={site: file_sha256(shard.folder / "manifest.json") for site, shard in shards.items()},
+    )
