@@ -60,7 +60,7 @@ def start(
         str, typer.Option(help="Address to listen on; see deploy/README.md first.")
     ] = "127.0.0.1",
     certificates: Annotated[
-        Path | None, typer.Option(help="Folder of certificates [STATE/certificates].")
+        Path | None, typer.Option(help="Folder of certificates Default: certificates in the state folder.")
     ] = None,
     health_port: Annotated[int | None, typer.Option(help="Loopback port of grpc.health.v1.")] = None,
     override: Annotated[list[str] | None, typer.Option("--set", help="A setting, key=value.")] = None,
@@ -70,6 +70,7 @@ def start(
     A run that was interrupted goes on from its last checkpoint when it is started again.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    state = state.resolve()
     coordinator = Coordinator(state, certificates or state / "certificates", host, port, health_port)
     with exit_on_sigterm():
         folder = serve_run(load_config(config, override or []), coordinator)

@@ -6,13 +6,15 @@ on a Ray cluster, and it runs the bundle that hospitals get.
 
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from server.deployment.start import require_result, wait_for_end, wait_until_healthy
-from server.deployment.superlink import SuperLink
+from server.deployment.superlink import SuperLink, project_folder
 from simulations.federation_folder import participating_policies
 from simulations.in_process import collect_steps
-from wardlaw.config import RunConfig
+from wardlaw.config import RunConfig, to_flat
 from wardlaw.deployment.environment import LOOPBACK, flower_environment, free_port, program
 from wardlaw.deployment.processes import Children
 from wardlaw.records import is_finished, record_folder
@@ -46,15 +48,21 @@ def run_in_flower_engine(config: RunConfig, records: Path) -> Path:
     records = records.resolve()
     folder = record_folder(records, config)
     if not is_finished(folder):
+        settings = to_flat(_located(config, records))
         home = Path(tempfile.mkdtemp(prefix="wardlaw-flower-"))
-        _run(_located(config, records), home, folder, sites)
+        with running_engine(home) as (superlink, children):
+            run_id = superlink.submit(project_folder(), settings, simulated_nodes(sites))
+            state = wait_for_end(superlink, run_id, folder, children, between=lambda: None)
+        require_result(state, folder, children.log("superlink"))
         # Kept where the run failed: its logs say why.
         shutil.rmtree(home)
     collect_steps(config, folder)
     return folder
 
 
-def _run(config: RunConfig, home: Path, folder: Path, sites: int) -> None:
+@contextmanager
+def running_engine(home: Path) -> Iterator[tuple[SuperLink, Children]]:
+    """A SuperLink that simulates its nodes, on a port of its own, while the block runs."""
     port = free_port()
     superlink = SuperLink(home, f"{LOOPBACK}:{port}", root_certificates=None)
     superlink.write_connection()
@@ -69,9 +77,12 @@ def _run(config: RunConfig, home: Path, folder: Path, sites: int) -> None:
             ],
         )
         wait_until_healthy(port, children, root_certificates=None)
-        run_id = superlink.submit(config, f"num-supernodes={sites} client-resources-num-cpus=1")
-        state = wait_for_end(superlink, run_id, folder, children, between=lambda: None)
-        require_result(state, folder, children.log("superlink"))
+        yield superlink, children
+
+
+def simulated_nodes(number: int) -> str:
+    """Flower's settings of a simulation with as many nodes, each on one processor."""
+    return f"num-supernodes={number} client-resources-num-cpus=1"
 
 
 def _located(config: RunConfig, records: Path) -> RunConfig:

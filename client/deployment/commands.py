@@ -24,7 +24,9 @@ def start(
     superlink: Annotated[str, typer.Option(help="The coordinator's host:port.")],
     ca: Annotated[Path, typer.Option(help="The coordinator's ca.crt.")],
     key: Annotated[Path, typer.Option(help="The site's private node key.")],
-    port: Annotated[int | None, typer.Option(help="Loopback port of the node itself [any free one].")] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Loopback port of the node itself. Default: any free one.")
+    ] = None,
     health_port: Annotated[int | None, typer.Option(help="Loopback port of grpc.health.v1.")] = None,
 ) -> None:
     """Take part in the coordinator's runs until stopped."""

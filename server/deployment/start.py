@@ -15,8 +15,8 @@ from server.deployment.certificates import (
     SERVER_KEY,
     require_certificates,
 )
-from server.deployment.superlink import RunState, SuperLink
-from wardlaw.config import RunConfig
+from server.deployment.superlink import RunState, SuperLink, project_folder
+from wardlaw.config import RunConfig, to_flat
 from wardlaw.deployment.environment import (
     LOOPBACK,
     flower_environment,
@@ -119,7 +119,7 @@ def serve_run(config: RunConfig, coordinator: Coordinator) -> Path:
         for former in superlink.runs():
             if not former.finished:
                 superlink.stop(former.run_id)
-        run_id = superlink.submit(config)
+        run_id = superlink.submit(project_folder(), to_flat(config))
         logger.info("run %s submitted; record in %s", run_id, folder)
         authority = coordinator.certificates / CA_CERTIFICATE
         with serve_health(

@@ -5,12 +5,13 @@
 
 import json
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import wardlaw
-from wardlaw.config import RunConfig, to_flat
+from wardlaw.config.flat import Scalar
 from wardlaw.deployment.environment import flower_environment, program
 from wardlaw.errors import ConfigError, RoundError
 
@@ -78,12 +79,15 @@ class SuperLink:
             encoding="utf-8",
         )
 
-    def submit(self, config: RunConfig, federation: str = "") -> str:
-        """Send the app and the run's settings.
+    def submit(self, project: Path, settings: Mapping[str, Scalar], federation: str = "") -> str:
+        """Send an app and a run's settings.
 
         Parameters
         ----------
-        config : RunConfig
+        project : Path
+            Folder of the app's ``pyproject.toml``.
+        settings : mapping
+            Flat settings, of keys that the ``pyproject.toml`` lists.
         federation : str
             Flower's settings of a simulation, e.g. ``"num-supernodes=3"``.
 
@@ -92,13 +96,11 @@ class SuperLink:
         str
             The run's number.
         """
-        settings = self.home / "run.toml"
-        lines = [f"{key} = {json.dumps(value)}\n" for key, value in to_flat(config).items()]
-        settings.write_text("".join(lines), encoding="utf-8")
+        path = self.home / "run.toml"
+        lines = [f"{key} = {json.dumps(value)}\n" for key, value in settings.items()]
+        path.write_text("".join(lines), encoding="utf-8")
         more = ["--federation-config", federation] if federation else []
-        answer = self._flwr(
-            "run", str(project_folder()), CONNECTION, "--run-config", str(settings.resolve()), *more
-        )
+        answer = self._flwr("run", str(project), CONNECTION, "--run-config", str(path.resolve()), *more)
         return str(answer["run-id"])
 
     def runs(self) -> list[RunState]:
