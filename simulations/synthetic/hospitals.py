@@ -3,15 +3,17 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import meds.schema as meds
 import numpy as np
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 
-from client.ehr.roots import RootWriter, write_codes, write_dataset, write_splits
+from client.ehr.roots import write_codes, write_dataset, write_splits
 from client.ehr.splits import splits_of
 from simulations.synthetic.process import (
     GENDERS,
     RACES,
-    Floats,
     Generator,
     Ints,
     describe_generator,
@@ -66,61 +68,65 @@ def write_hospitals(
 
 
 def _write_site(folder: Path, generator: Generator, site: int, progress: Callable[[str, int], None]) -> int:
-    writer = RootWriter(folder)
-    names = [*generator.codes, *GENDERS, *RACES, BIRTH]
-    total = generator.parameters.patients
+    names = pa.array([*generator.codes, *GENDERS, *RACES, BIRTH])
+    seed, total = generator.parameters.seed, generator.parameters.patients
+    data = folder / meds.data_subdirectory
+    data.mkdir(parents=True)
+    rows, occurring = 0, np.zeros(len(names), dtype=bool)
     for part, first in enumerate(range(0, total, _FILE_PATIENTS)):
         patients = min(_FILE_PATIENTS, total - first)
-        rng = stream(generator.parameters.seed, "timelines", generator.sites[site], part)
+        rng = stream(seed, "timelines", generator.sites[site], part)
         timelines = sample_timelines(generator.process, site, patients, rng)
         origins = _EARLIEST + rng.integers(0, _ORIGIN_MINUTES, patients)
-        subjects = np.arange(first, first + patients) + site * SITE_IDS + 1
-        writer.write_part(f"{part:05d}", _rows(timelines, subjects, origins, len(generator.codes)), names)
+        codes, table = _rows(timelines, _subjects(site, first, patients), origins, len(generator.codes))
+        table = table.append_column("code", names.take(pa.array(codes)))
+        pq.write_table(meds.DataSchema.align(table), data / f"{part:05d}.parquet", compression="zstd")
+        rows += table.num_rows
+        occurring[codes] = True
         progress(generator.sites[site], patients)
-    written = [names[number] for number in sorted(writer.codes)]
-    description = [f"label of a generated event: {code}" for code in written]
-    no_parents = pl.Series("parent_codes", [None] * len(written), pl.List(pl.String))
-    write_codes(folder, pl.DataFrame({"code": written, "description": description}).with_columns(no_parents))
-    all_subjects = writer.subject_ids()
-    write_splits(folder, all_subjects, splits_of(all_subjects, generator.parameters.seed))
-    described = {
-        "dataset_name": DATASET_NAME,
-        "dataset_version": f"seed {generator.parameters.seed}, {generator.sites[site]}",
-        "site_id_columns": [],
-    }
-    write_dataset(folder, described, describe_generator(generator) | {"site": generator.sites[site]})
-    return writer.events
+    _write_metadata(folder, generator, generator.sites[site], names.filter(pa.array(occurring)))
+    subjects = _subjects(site, 0, total)
+    write_splits(folder, subjects, splits_of(subjects, seed))
+    return rows
 
 
-def _rows(timelines: Timelines, subjects: Ints, origins: Ints, codes: int) -> pl.DataFrame:
-    """Static rows, birth, then events of each subject."""
-    patients, everyone = len(subjects), np.arange(len(subjects))
+def _subjects(site: int, first: int, patients: int) -> Ints:
+    return np.arange(first, first + patients) + site * SITE_IDS + 1
+
+
+def _rows(timelines: Timelines, subjects: Ints, origins: Ints, codes: int) -> tuple[Ints, pa.Table]:
+    """Static rows, birth, then events of each subject: code numbers, and the other columns."""
+    patients = len(subjects)
+    everyone = np.arange(patients)
     patient = np.concatenate([everyone, everyone, everyone, timelines.patient])
     order = np.argsort(patient, kind="stable")
-    birth_code = codes + len(GENDERS) + len(RACES)
-    code = np.concatenate(
-        [
-            codes + timelines.gender,
-            codes + len(GENDERS) + timelines.race,
-            np.full(patients, birth_code),
-            timelines.code,
-        ]
-    )[order]
+    static = [codes + timelines.gender, codes + len(GENDERS) + timelines.race]
+    birth = np.full(patients, codes + len(GENDERS) + len(RACES))
     minutes = np.concatenate(
         [origins, origins, origins - timelines.age, origins[timelines.patient] + timelines.minutes]
     )
-    no_value: Floats = np.full(3 * patients, np.nan, dtype=np.float32)
-    return pl.DataFrame(
-        {
-            "subject_id": subjects[patient[order]],
-            "time": pl.Series(minutes[order] * _MINUTE).cast(pl.Datetime("us")),
-            "code": code,
-            "numeric_value": pl.Series(np.concatenate([no_value, timelines.value])[order]).fill_nan(None),
-        }
-    ).with_columns(
-        pl.when(pl.col("code").is_between(codes, birth_code, closed="left"))
-        .then(None)
-        .otherwise("time")
-        .alias("time"),
-        pl.lit(None, pl.String).alias("text_value"),
-    )
+    values = np.concatenate([np.full(3 * patients, np.nan, dtype=np.float32), timelines.value])[order]
+    columns = {
+        "subject_id": subjects[patient[order]],
+        "time": pa.array(
+            minutes[order] * _MINUTE, pa.timestamp("us"), mask=(np.arange(len(order)) < 2 * patients)[order]
+        ),
+        "numeric_value": pa.array(values, mask=np.isnan(values)),
+    }
+    return np.concatenate([*static, birth, timelines.code])[order], pa.table(columns)
+
+
+def _write_metadata(folder: Path, generator: Generator, site: str, codes: pa.Array) -> None:
+    described = {
+        "dataset_name": DATASET_NAME,
+        "dataset_version": f"seed {generator.parameters.seed}, {site}",
+        "site_id_columns": [],
+    }
+    write_dataset(folder, described, describe_generator(generator) | {"site": site})
+    names = codes.to_pylist()
+    rows = {
+        "code": names,
+        "description": [f"label of a generated event: {name}" for name in names],
+        "parent_codes": [None] * len(names),
+    }
+    write_codes(folder, pl.DataFrame(rows, schema_overrides={"parent_codes": pl.List(pl.String)}))
