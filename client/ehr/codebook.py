@@ -46,21 +46,16 @@ class Codebook:
             self.once.add(number)
         return number
 
-    def names(self) -> list[str]:
-        """Codes by number."""
-        return list(self.numbers)
-
-    def ranks(self) -> NDArray[np.int64]:
+    def ranks(self) -> NDArray[np.uint32]:
         """Alphabetical place of each code by number."""
-        ranks = np.empty(len(self.numbers), dtype=np.int64)
+        ranks = np.empty(len(self.numbers), dtype=np.uint32)
         for rank, code in enumerate(sorted(self.numbers)):
             ranks[self.numbers[code]] = rank
         return ranks
 
-    def table(self, numbers: Iterable[int]) -> pl.DataFrame:
+    def table(self, codes: Iterable[str]) -> pl.DataFrame:
         """Rows of ``codes.parquet`` for some codes."""
-        names = self.names()
-        codes = [names[number] for number in sorted(numbers)]
+        codes = sorted(codes)
         return pl.DataFrame(
             {
                 "code": codes,

@@ -86,7 +86,8 @@ class _Run:
 
     def write_roots(self, spill: Spill, sites: Sites, out: Path) -> None:
         """Write each site's root from what ``spill`` holds."""
-        names, ranks = self.codebook.names(), self.codebook.ranks()
+        names, ranks = sorted(self.codebook.numbers), self.codebook.ranks()
+        once = ranks[sorted(self.codebook.once)].tolist()
         subjects = self.visits["subject"].to_numpy()
         extensions = {name: Labels.of(self.visits[name]) for name in self.source.site_columns}
         writers: dict[str, RootWriter] = {}
@@ -95,7 +96,7 @@ class _Run:
             for site, rows in sites.divide(events):
                 home = out / site if self.request.site_column else out
                 writer = writers.setdefault(site, RootWriter(home, extensions))
-                writer.write_part(f"{part:05d}", told_once(rows, self.codebook.once), names)
+                writer.write_part(f"{part:05d}", told_once(rows, once), names)
             self.progress("data files", 1)
         if not writers:
             raise DataError(

@@ -36,5 +36,5 @@ def dictionary(numbers: NDArray[np.integer], names: Sequence[str]) -> pa.Diction
     present = np.flatnonzero(np.bincount(numbers, minlength=len(names)))
     place = np.zeros(len(names), dtype=np.int32)
     place[present] = np.arange(len(present), dtype=np.int32)
-    occurring = pa.array([names[number] for number in present], pa.string())
+    occurring = pa.array([names[int(number)] for number in present], pa.string())
     return pa.DictionaryArray.from_arrays(pa.array(place[numbers]), occurring)

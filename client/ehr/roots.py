@@ -37,15 +37,15 @@ class RootWriter:
         Rows written.
     subjects : list of (n,) int64
         Subjects of each data file.
-    codes : set of int
-        Numbers of the codes that occur.
+    codes : set of str
+        Codes that occur.
     """
 
     folder: Path
     extensions: Mapping[str, Labels] = field(default_factory=dict)
     events: int = 0
     subjects: list[NDArray[np.int64]] = field(default_factory=list)
-    codes: set[int] = field(default_factory=set)
+    codes: set[str] = field(default_factory=set)
 
     def write_part(self, name: str, events: pl.DataFrame, codes: Sequence[str]) -> None:
         """Write one data file.
@@ -57,7 +57,7 @@ class RootWriter:
         events : pl.DataFrame
             Sorted rows ``subject_id, time, code`` (a number), ``numeric_value, text_value, visit``.
         codes : list of str
-            Code of each number.
+            Code of each number, in alphabetical order.
         """
         visit, numbers = events["visit"].to_numpy(), events["code"].to_numpy()
         columns: dict[str, Any] = {
@@ -75,7 +75,7 @@ class RootWriter:
         write_data(self.folder / meds.data_subdirectory / f"{name}.parquet", pa.table(columns), plain)
         self.events += events.height
         self.subjects.append(events["subject_id"].unique().sort().to_numpy())
-        self.codes.update(np.flatnonzero(np.bincount(numbers)).tolist())
+        self.codes.update(code.as_py() for code in columns["code"].dictionary)
 
     def subject_ids(self) -> NDArray[np.int64]:
         """All subjects, ascending."""
