@@ -33,8 +33,9 @@ class WardlawError(Exception):
     code = "WRD"
     exit_status = 1
 
-    def __init__(self, what: str, *, where: str = "", remedy: str = "") -> None:
+    def __init__(self, what: str, where: str = "", remedy: str = "") -> None:
         self.what, self.where, self.remedy = what, where, remedy
+        # All of them, so that the error survives its way back from a worker process.
         super().__init__(what, where, remedy)
 
     def __str__(self) -> str:
