@@ -13,6 +13,7 @@ app.command("prepare")(commands.prepare)
 app.command("settings")(commands.settings)
 app.command("run")(commands.run)
 app.command("study")(commands.study)
+app.command("downstream")(commands.downstream)
 
 
 @app.callback()

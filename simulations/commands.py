@@ -9,13 +9,16 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from client.evaluation.tasks import TASKS
+from simulations.downstream import Generation, evaluate_downstream
 from simulations.federation_folder import federation_digest, load_federation
 from simulations.prepare import prepare_federation
 from simulations.runner import StudyOutcome, run_once, run_study
 from simulations.study import Study, load_study
 from simulations.workers import Outcome
 from wardlaw.config import RunConfig, load_config, to_flat
-from wardlaw.errors import RecordError
+from wardlaw.errors import ConfigError, RecordError
+from wardlaw.records import find_records, load_record
 from wardlaw.vocabulary import Scheme, Vocabulary
 
 FederationOption = Annotated[Path, typer.Option("--federation", help="Folder made by `simulate prepare`.")]
@@ -74,6 +77,29 @@ def study(
             where=str(out),
             remedy="The same command tries them again",
         )
+
+
+def downstream(
+    runs: Annotated[Path, typer.Argument(help="Folder of run records.")],
+    task: Annotated[list[str] | None, typer.Option(help="Task, several times; all if absent.")] = None,
+    only: Annotated[str, typer.Option(help="Only runs whose name has this text.")] = "",
+    trajectories: Annotated[int, typer.Option(min=1, help="Generated futures a question.")] = 20,
+    most_tokens: Annotated[int, typer.Option(min=1, help="Longest future, in tokens.")] = 512,
+) -> None:
+    """Answer clinical tasks with the models of finished runs, zero-shot and by a linear probe."""
+    tasks = tuple(task or TASKS)
+    if unknown := set(tasks) - TASKS.keys():
+        raise ConfigError(f"no task {', '.join(sorted(unknown))}", remedy=f"Choose from {', '.join(TASKS)}")
+    for folder in find_records(runs):
+        if only in folder.name:
+            scores = evaluate_downstream(load_record(folder), tasks, Generation(trajectories, most_tokens))
+            for row in scores.iter_rows(named=True):
+                typer.echo(
+                    f"{folder.name} {row['replica']} {row['task']}: AUROC {row['auroc']:.3f} "
+                    f"[{row['auroc_low']:.3f}, {row['auroc_high']:.3f}], AUPRC {row['auprc']:.3f} "
+                    f"[{row['auprc_low']:.3f}, {row['auprc_high']:.3f}], prevalence {row['prevalence']:.3f}, "
+                    f"{row['positives']} of {row['n']}"
+                )
 
 
 def _pinned(federation: Path, out: Path) -> dict[str, str]:
