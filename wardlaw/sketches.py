@@ -126,7 +126,7 @@ class SiteSketch:
                 all(name and len(name) <= _MAXIMUM_NAME for name in names), "a name is empty or too long"
             )
             return cls(scheme, _read_units(names, table), _read_values(names, table))
-        except (pa.ArrowException, ValueError, OverflowError, MemoryError, TypeError) as error:
+        except (pa.ArrowException, OSError, ValueError, MemoryError, TypeError) as error:
             what = f"the sketch cannot be read: {error}"
             raise AdmissionError(what, where=site, remedy="Update the site's Wardlaw") from None
 

@@ -8,6 +8,7 @@ when their last ``//`` or ``|`` field is dropped as ancestors.
 """
 
 import re
+from collections.abc import Iterator
 from functools import cache
 from typing import Literal
 
@@ -60,17 +61,14 @@ def encodings(scheme: Scheme, code: str) -> tuple[Encoding, ...]:
     if code.startswith(_RESERVED):
         return ()
     parts = _parts(code)
-    if scheme == "ethos" and len(parts) > 1:
+    if not parts:
+        ways: list[Encoding] = [(prefix,) for prefix in _prefixes(code)]
+    elif scheme == "ethos":
         units = (parts[0][1], *(f"{TAIL}{level}//{text}" for level, text in parts[1:]))
         ways = [units[:length] for length in range(len(units), 0, -1)]
     else:
         texts = [text for _, text in parts]
         ways = [("".join(texts[:length]),) for length in range(len(texts), 0, -1)]
-    rest = ways[-1][0] if len(parts) > 1 else code
-    if len(parts) == 1:
-        while (shorter := _LAST_FIELD.sub("", rest)) not in (rest, kind_of(code)):
-            ways.append((shorter,))
-            rest = shorter
     unknown = (f"{kind_of(code)}//UNK",)
     return (*(way for way in ways if way != unknown), unknown)
 
@@ -80,12 +78,20 @@ def join_units(units: Encoding) -> str:
     return units[0] + "".join(unit.rpartition("//")[2] for unit in units[1:])
 
 
+def _prefixes(code: str) -> Iterator[str]:
+    """A code of no hierarchy, then what remains as fields are dropped, the kind alone left out."""
+    yield code
+    shorter = _LAST_FIELD.sub("", code)
+    if shorter not in (code, kind_of(code)):
+        yield from _prefixes(shorter)
+
+
 def _parts(code: str) -> list[tuple[str, str]]:
-    """Level and text of a code's parts; one part if it is of no known hierarchy."""
+    """Level and text of a code's parts; none if it is of no known hierarchy."""
     for name, pattern in _HIERARCHIES:
         if match := pattern.fullmatch(code):
             texts = [text for text in match.groups() if text]
             if name == "ICD10PCS":
                 return [(name, text) for text in texts]
             return [(f"{name}//{level}", text) for level, text in enumerate(texts)]
-    return [("", code)]
+    return []

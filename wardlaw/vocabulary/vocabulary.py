@@ -158,9 +158,7 @@ class Vocabulary:
         try:
             return cls.from_json(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError) as error:
-            raise ShardError(
-                f"cannot read the vocabulary ({type(error).__name__})", where=str(path)
-            ) from None
+            raise ShardError(f"no vocabulary ({type(error).__name__})", where=str(path)) from None
         except ShardError as error:
             raise ShardError(error.what, where=str(path), remedy=error.remedy) from None
 
