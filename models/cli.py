@@ -38,6 +38,7 @@ def list_rungs(
         title=f"Decoder ladder: vocabulary {vocabulary_size:,}, context {context:,}",
         caption="N: parameters without embedding and head. MFLOP are per token.",
         box=None,
+        padding=(0, 1, 0, 0),
     )
     for row in rows:
         *shape, forward, training = row.values()
