@@ -24,7 +24,7 @@ VALUES_PER_ITEM = 10
 KLL_K = 32_768
 """Items up to which a sketch is exact (327,680 values over all sites); beyond, see ``RANK_ERROR``."""
 RANK_ERROR: float = kll_floats_sketch.get_normalized_rank_error(KLL_K, False)
-"""Error of a rank as a fraction, at 99 % confidence: 0.0002. KLL draws coins that cannot be
+"""Error of a rank as a fraction, at 99 % confidence: 0.0001. KLL draws coins that cannot be
 seeded, hence two fits of more than ``KLL_K`` items may differ by that much."""
 
 _SCHEMA = pa.schema(

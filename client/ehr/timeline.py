@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import meds.schema as meds
 import numpy as np
@@ -16,6 +15,7 @@ from client.ehr.meds_root import MedsRoot
 from wardlaw.errors import DataError
 
 BIRTH = meds.birth_code
+_TYPES = {"subject_id": pa.int64(), "time": pa.timestamp("us"), "numeric_value": pa.float32()}
 _MINUTE = 60_000_000
 _YEAR = 365.25 * 24 * 60 * _MINUTE
 _STATIC, _BORN = np.iinfo(np.int64).min, np.iinfo(np.int64).min + 1
@@ -113,6 +113,8 @@ def _read_events(path: Path, known: frozenset[str]) -> pa.Table:
     except (OSError, pa.ArrowException) as error:
         what = f"not a whole Parquet file ({type(error).__name__})"
         raise DataError(what, where=str(path), remedy="Write the file again") from None
+    for name in _TYPES.keys() & present:
+        table = _cast(table, name, path)
     for name in ("subject_id", "code"):
         if table[name].null_count:
             raise DataError(f"{table[name].null_count} rows without {name}", where=str(path))
@@ -126,6 +128,15 @@ def _read_events(path: Path, known: frozenset[str]) -> pa.Table:
     return table
 
 
+def _cast(table: pa.Table, name: str, path: Path) -> pa.Table:
+    try:
+        column = table[name].cast(_TYPES[name])
+    except pa.ArrowException:
+        what = f"{name} is {table[name].type} and cannot be {_TYPES[name]}"
+        raise DataError(what, where=str(path), remedy="See MEDS 0.4's DataSchema") from None
+    return table.set_column(table.schema.get_field_index(name), name, column)
+
+
 def _dictionary(column: pa.ChunkedArray) -> pa.DictionaryArray:
     if not pa.types.is_dictionary(column.type):
         column = column.dictionary_encode()
@@ -133,12 +144,12 @@ def _dictionary(column: pa.ChunkedArray) -> pa.DictionaryArray:
 
 
 def _timelines(table: pa.Table) -> Timelines:
-    subjects = table["subject_id"].to_numpy().astype(np.int64, copy=False)
+    subjects = table["subject_id"].to_numpy()
     encoded = _dictionary(table["code"])
     names = encoded.dictionary.to_pylist()
     codes = encoded.indices.to_numpy().astype(np.int64)
     born = codes == (names.index(BIRTH) if BIRTH in names else -1)
-    times = table["time"].cast(pa.timestamp("us")).cast(pa.int64())
+    times = table["time"].cast(pa.int64())
     is_static = times.is_null().to_numpy()
     key = np.where(born, _BORN, times.fill_null(0).to_numpy())
     key[is_static] = _STATIC
@@ -182,8 +193,7 @@ def _values(table: pa.Table) -> NDArray[np.float32]:
     """Numeric values as a fresh array; NaN where null, absent or not finite."""
     if "numeric_value" not in table.column_names:
         return np.full(table.num_rows, np.nan, dtype=np.float32)
-    column: Any = table["numeric_value"].cast(pa.float32())
-    values = np.array(column.to_numpy(), dtype=np.float32)
+    values = np.array(table["numeric_value"].to_numpy(), dtype=np.float32)
     values[~np.isfinite(values)] = np.nan
     return values
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import meds.schema as meds
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -216,6 +217,8 @@ def test_faulty_roots_are_one_error(tmp_path: Path, write_meds: Callable[..., Pa
     table = pq.read_table(data)
     pq.write_table(table.drop_columns(["time"]), data)
     assert "time" in refusal(root)
+    pq.write_table(table.set_column(0, "subject_id", pa.array(["one"])), data)
+    assert "subject_id is string and cannot be int64" in refusal(root)
     pq.write_table(table, data)
     data.write_bytes(data.read_bytes()[:-20])
     assert "0.parquet" in refusal(root)
