@@ -66,8 +66,14 @@ def name_arms(configs: Mapping[str, RunConfig], points: Mapping[str, tuple[int, 
             if len({flat[run][key] for run in runs}) > 1:
                 splitting[arm].add(key)
     names = {run: _label(base[run], flat[run], splitting[base[run]]) for run in configs}
-    ordered = sorted(set(names.values()), key=lambda name: (_ORDER.index(name.split(",")[0]), name))
-    return Arms(names, tuple(ordered))
+    return Arms(names, tuple(sorted(set(names.values()), key=_place)))
+
+
+def _place(name: str) -> tuple[int, list[tuple[float, str]]]:
+    """Order of a report: by topology and strategy, then settings, numbers by their value."""
+    words = name.replace(",", "").split()
+    numbers = [(float(word), "") if word.replace(".", "", 1).isdigit() else (-1.0, word) for word in words]
+    return _ORDER.index(words[0]), numbers
 
 
 def _comparable(config: RunConfig) -> dict[str, Scalar]:

@@ -189,7 +189,7 @@ def _panel_an_arm(
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(_WIDTH, 2.7 * rows + 0.6))
         panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
-        shades = mpl.colormaps["viridis"](np.linspace(0.05, 0.85, len(sizes)))
+        shades = mpl.colormaps["viridis"](np.linspace(0.25, 0.85, len(sizes)))
         for axes, arm in zip(panels, arms, strict=False):
             for size, shade in zip(sizes, shades, strict=True):
                 draw(axes, arm, size, tuple(shade))

@@ -57,6 +57,11 @@ class Fit:
     points: int
     warnings: tuple[str, ...]
 
+    @property
+    def is_misfit(self) -> bool:
+        """Whether the lack-of-fit test rejects the law at 5 %."""
+        return self.misfit is not None and self.misfit < _MISFIT_LEVEL
+
     def band(self, inputs: Array) -> tuple[Array, Array, Array]:
         """Loss (m,) at inputs (m,) or (m, K) with the low and high ends of its interval; NaN if none."""
         predicted = self.law.predict(inputs)

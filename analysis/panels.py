@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from analysis import figures, tables
+from analysis.arms import LOCAL
 from analysis.findings import Findings
 from analysis.runs import Runs
 from analysis.sentences import interval_method
@@ -72,7 +73,7 @@ def _loss_by_size(runs: Runs, findings: Findings) -> Panel:
         if formulas
         else "No curve could be fitted. "
     )
-    band = f"Bands: {interval_method(findings)}, pointwise. " if findings.curves else ""
+    band = f"Bands, pointwise: {interval_method(findings)}. " if findings.curves else ""
     dashed = (
         "Dashed: the loss below which no model of these patients can go, known because they are generated. "
         if runs.oracle
@@ -133,12 +134,17 @@ def _sites(runs: Runs, findings: Findings) -> Panel | None:
     if table.is_empty() or findings.largest is None:
         return None
     styles = figures.arm_styles([*runs.arms, tables.OWN_SITE])
+    local = (
+        f" '{LOCAL}' is the mean over all sites' models, '{tables.OWN_SITE}' the model that the site trained "
+        "on its own patients."
+        if LOCAL in runs.arms
+        else ""
+    )
     return Panel(
         "sites",
         "The same, hospital by hospital",
         f"Loss on each site's own held-out patients at {count(findings.largest[0])} parameters, mean over "
-        "seeds; the line spans the seeds. 'Local' is the mean over all sites' models, "
-        f"'{tables.OWN_SITE}' the model that the site trained on its own patients.",
+        f"seeds; the line spans the seeds.{local}",
         inline_svg(
             figures.draw_sites(table, findings.unit, styles), "sites", "Held-out loss at each site, by arm"
         ),

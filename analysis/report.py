@@ -144,7 +144,7 @@ def facts(runs: Runs) -> dict[str, str]:
     spans = {name: _span(values.min(), values.max()) for name, values in columns.items()}
     return {
         "runs": str(len(table)),
-        "arms": ", ".join(runs.arms),
+        "arms": "; ".join(runs.arms),
         "model sizes": f"{table['parameters'].n_unique()} ({spans['parameters']} parameters)",
         "seeds": ", ".join(str(seed) for seed in sorted(table["seed"].unique())),
         "sites": spans["sites"],

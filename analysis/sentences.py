@@ -68,6 +68,16 @@ def cautions(runs: Runs, findings: Findings) -> list[str]:
                 "token budget and not along compute-optimal training, and its irreducible loss includes "
                 "what more tokens would still remove."
             )
+    if crooked := [arm for arm, fit in findings.curves.items() if fit.is_misfit]:
+        found.append(
+            f"The drawn law misses the measured sizes of {', '.join(crooked)} by more than seed noise "
+            "explains: its parameters describe a curve that the runs do not follow."
+        )
+    patients = ", ".join(f"{number:,}" for number in sorted(table["patients"].unique()))
+    found.append(
+        f"Losses are on {patients} held-out patients. The intervals hold the noise between seeds, not the "
+        "chance of which patients, or which hospitals, these happen to be."
+    )
     epochs = float(table["epochs"].to_numpy().max())
     if epochs > _REPEATED:
         found.append(

@@ -1,0 +1,230 @@
+"""The page: its numbers are the computed ones, and it needs nothing but itself."""
+
+import base64
+import html.parser
+import io
+import json
+import re
+
+import numpy as np
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+from analysis.cli import app
+from analysis.findings import analyse
+from analysis.report import build_report, digest, write_report
+from analysis.runs import load_runs
+from wardlaw.errors import RecordError
+from wardlaw.records import find_records
+
+REPLICATES = 300
+
+
+class Page(html.parser.HTMLParser):
+    """Every attribute, id and downloadable table of a page."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.attributes, self.ids, self.downloads, self.tags = [], [], {}, []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        found = dict(attrs)
+        self.tags.append(tag)
+        self.attributes += [(tag, *item) for item in attrs]
+        self.ids += [found["id"]] if "id" in found else []
+        if "download" in found:
+            content = base64.b64decode(found["href"].removeprefix("data:text/csv;base64,"))
+            self.downloads[found["download"]] = pl.read_csv(io.BytesIO(content), infer_schema_length=None)
+
+
+@pytest.fixture(scope="module")
+def built(study, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("report")
+    (study / "oracle.json").write_text(
+        json.dumps({"nats_per_event": 5.4, "nats_per_token": 1.35, "standard_error": 0.004})
+    )
+    report = build_report(study, title="A <made-up> study", replicates=REPLICATES)
+    page = write_report(report, folder)
+    return report, page.read_text(), json.loads((folder / "report.json").read_text())
+
+
+def test_nothing_is_loaded_from_anywhere(built):
+    _, text, _ = built
+    page = Page(text)
+    for tag, name, value in page.attributes:
+        if name.startswith("xmlns"):
+            continue
+        assert not re.search(r"https?://", value or ""), (tag, name, value)
+        if name in ("src", "href", "xlink:href"):
+            assert value.startswith(("data:", "#")), (tag, name, value)
+    without_namespaces = re.sub(r'xmlns(:\w+)?="[^"]+"', "", text)
+    assert "http://" not in without_namespaces
+    assert "https://" not in without_namespaces
+    assert "@import" not in text
+    assert not {"script", "link", "iframe"} - {"link"} & set(page.tags)
+    assert len(page.ids) == len(set(page.ids))
+
+
+def test_numbers_of_the_figures_are_the_computed_ones(built, study):
+    report, text, numbers = built
+    findings = analyse(load_runs(study), replicates=REPLICATES)
+    page = Page(text)
+    curves = page.downloads["loss-by-size-curves.csv"]
+    assert numbers["figures"].keys() == {"loss-by-size", "gap", "sites", "training"}
+    for arm, fit in findings.curves.items():
+        drawn = curves.filter(pl.col("arm") == arm)
+        loss, low, high = fit.band(drawn["parameters"].to_numpy())
+        np.testing.assert_allclose(drawn["loss"], loss)
+        np.testing.assert_allclose(drawn["low"], low)
+        np.testing.assert_allclose(drawn["high"], high)
+        recorded = next(
+            entry
+            for entry in numbers["fits"]
+            if (entry["arm"], entry["law"], entry["inputs"]["N"]) == (arm, "power", "parameters")
+        )
+        assert recorded["params"] == pytest.approx(fit.law.params_)
+        assert recorded["intervals"]["alpha"] == pytest.approx(
+            [fit.intervals["alpha"].low, fit.intervals["alpha"].high]
+        )
+    gaps = page.downloads["gap-gaps.csv"]
+    runs = report.runs.table
+    for row in gaps.iter_rows(named=True):
+        losses = [
+            runs.filter((pl.col("arm") == arm) & (pl.col("parameters") == row["parameters"]))[
+                "loss_per_token"
+            ]
+            for arm in (row["arm"], "Centralised")
+        ]
+        ours, theirs = (np.exp(np.log(loss.to_numpy()).mean()) for loss in losses)
+        assert row["percent"] == pytest.approx(100 * (ours / theirs - 1))
+        assert row["percent_low"] < row["percent"] < row["percent_high"]
+    assert len(page.downloads["runs.csv"]) == 40
+
+
+def test_laws_of_the_study_are_found(built, laws):
+    report, _, _ = built
+    for arm, (floor, _, alpha) in laws.items():
+        intervals = report.findings.curves[arm].intervals
+        assert intervals["alpha"].estimate == pytest.approx(alpha, abs=0.03)
+        assert intervals["E"].estimate == pytest.approx(floor, abs=0.06)
+    closed = report.findings.closed["FedAvg"]
+    size = 1_000_000
+    losses = {arm: floor + a * size**-alpha for arm, (floor, a, alpha) in laws.items()}
+    truth = 100 * (losses["Local"] - losses["FedAvg"]) / (losses["Local"] - losses["Centralised"])
+    assert closed.estimate == pytest.approx(truth, abs=3)
+
+
+def test_the_page_says_what_it_is(built):
+    report, text, numbers = built
+    assert "A &lt;made-up&gt; study" in text
+    assert "SYNTHETIC" in text
+    assert numbers["data"]["kind"] == "synthetic"
+    assert "irreducible loss of the generating process" in text
+    assert numbers["headline"][0].startswith("At 1 M parameters, FedAvg has a held-out loss")
+    assert any("2 seeds a size is few" in sentence for sentence in numbers["cautions"])
+    assert any("fixed token budget" in sentence for sentence in numbers["cautions"])
+    assert "same D (409600)" in text
+    assert digest(report.runs) in text
+    assert "flwr" in text
+
+
+def test_sites_figure_holds_per_site_losses_and_the_local_model_at_home(built):
+    report, _, _ = built
+    sites = next(panel for panel in report.panels if panel.key == "sites").data["sites"]
+    assert sites["arm"].unique(maintain_order=True).to_list() == [
+        "Centralised",
+        "Local",
+        "FedAvg",
+        "FedProx",
+        "Local, own site's model",
+    ]
+    central = sites.filter(pl.col("arm") == "Centralised").sort("loss")
+    assert central["site"].to_list() == ["north", "east", "south", "west"]
+    at_largest = report.runs.table.filter((pl.col("arm") == "Centralised") & (pl.col("size") == "1m"))
+    assert central["loss"].mean() == pytest.approx(at_largest["loss_per_token"].mean())
+    by_arm = sites.group_by("arm").agg(pl.col("loss").mean())
+    mean = dict(by_arm.iter_rows())
+    assert mean["Local, own site's model"] < mean["Local"]
+
+
+def test_the_same_records_give_the_same_page(make_study, tmp_path):
+    runs = make_study(tmp_path / "runs", arms=("Centralised", "FedAvg"), sizes=("xs", "40k", "1m"))
+    pages = [
+        write_report(build_report(runs, replicates=100), tmp_path / name).read_bytes() for name in ("a", "b")
+    ]
+    assert pages[0] == pages[1]
+
+
+def test_tasks_are_shown_where_the_records_hold_them(make_study, tmp_path):
+    runs = make_study(tmp_path / "runs", seeds=(0,), arms=("FedAvg",))
+    row = {"task": "mortality", "site": "all", "auroc": 0.81, "auroc_low": 0.78, "auroc_high": 0.84}
+    row |= {"auprc": 0.31, "auprc_low": 0.25, "auprc_high": 0.38, "prevalence": 0.1, "n": 250}
+    first, second, *_ = find_records(runs)
+    pl.DataFrame([row]).write_parquet(first / "downstream.parquet")
+    (second / "downstream.parquet").write_bytes(b"not parquet")
+    report = build_report(runs, replicates=100)
+    text = write_report(report, tmp_path / "out").read_text()
+    assert "0.810 (0.780 to 0.840)" in text
+    assert len(report.downstream) == 1
+
+
+def test_one_size_only_still_makes_a_page_that_fits_nothing(make_study, tmp_path):
+    runs = make_study(tmp_path / "runs", sizes=("xs",))
+    page = write_report(build_report(runs, replicates=100), tmp_path / "out").read_text()
+    assert "all 2 runs have the same N (10000), so no exponent can be fitted" in page
+    assert "No curve could be fitted" in page
+    with pytest.raises(RecordError, match="same N"):
+        CliRunner().invoke(app, ["fit", str(runs), "--law", "power"], catch_exceptions=False)
+
+
+def test_one_seed_makes_a_page_without_intervals(make_study, tmp_path):
+    runs = make_study(tmp_path / "runs", seeds=(0,))
+    numbers = build_report(runs, replicates=100).to_json()
+    assert numbers["interval_method"] == "no interval: no size has two seeds"
+    assert any("one seed" in sentence for sentence in numbers["cautions"])
+    assert all(end == [None, None] for fit in numbers["fits"] for end in fit["intervals"].values())
+
+
+def test_sizes_and_budgets_together_fit_the_joint_law(make_run, tmp_path):
+    truth = {"E": 1.2, "A": 30.0, "B": 60.0, "alpha": 0.35, "beta": 0.4}
+    parameters = {"xs": 10_000, "40k": 40_000, "150k": 150_000, "1m": 1_000_000}
+    for size, n in parameters.items():
+        for tokens in (102_400, 204_800, 409_600):
+            loss = truth["E"] + truth["A"] * n ** -truth["alpha"] + truth["B"] * tokens ** -truth["beta"]
+            make_run(tmp_path / "runs", loss=loss, size=size, tokens=tokens, topology="centralised")
+    report = build_report(tmp_path / "runs", replicates=100)
+    joint = next(fit for fit in report.findings.fits if fit.law.name == "chinchilla")
+    for name, value in truth.items():
+        assert joint.law.params_[name] == pytest.approx(value, rel=1e-4)
+    assert "loss-by-tokens" in [panel.key for panel in report.panels]
+
+
+def test_commands_print_and_write_what_they_found(study, tmp_path):
+    runner = CliRunner()
+    target = tmp_path / "fits.json"
+    fitted = runner.invoke(
+        app, ["fit", str(study), "--law", "power", "--bootstrap", "200", "--json", str(target)]
+    )
+    assert fitted.exit_code == 0, fitted.output
+    fits = json.loads(target.read_text())
+    assert [entry["arm"] for entry in fits] == ["Centralised", "Local", "FedAvg", "FedProx"]
+    assert {
+        "law",
+        "params",
+        "objective",
+        "intervals",
+        "standard_errors",
+        "n",
+        "dropped",
+        "convergence",
+    } <= set(fits[0])
+    reported = runner.invoke(
+        app, ["report", str(study), "--out", str(tmp_path / "out"), "--bootstrap", "200"]
+    )
+    assert reported.exit_code == 0, reported.output
+    assert "SYNTHETIC" in reported.output
+    assert "report.html" in reported.output
+    with pytest.raises(RecordError, match="no column 'colour'"):
+        runner.invoke(app, ["fit", str(study), "--law", "power", "--group", "colour"], catch_exceptions=False)
