@@ -6,7 +6,9 @@ from pathlib import Path
 from flwr.serverapp import Grid
 
 from models.counts import flops_per_token, parameters
+from server.census import Census
 from server.checkpoint import Progress, Snapshot, newest_snapshot, save_snapshot
+from server.common_vocabulary import fit_common_vocabulary, tokenise_everywhere
 from server.evaluation import Evaluation, final_evaluation
 from server.initial import initial_arrays
 from server.roster import Roster, wait_for_sites
@@ -14,6 +16,7 @@ from server.rounds import Federation, run_rounds
 from strategies.registry import build_strategy
 from wardlaw.config import RunConfig
 from wardlaw.records import RunResult, finish, is_finished, open_record, write_table
+from wardlaw.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +55,7 @@ def run_federation(grid: Grid, config: RunConfig, records: Path) -> Path:
         return folder
     checkpoints = folder / "checkpoints"
     snapshot = newest_snapshot(checkpoints, config.fingerprint)
-    roster, census = wait_for_sites(grid, config, former=snapshot.progress.sites if snapshot else ())
+    roster, census = _assemble(grid, config, folder, snapshot.progress.sites if snapshot else ())
     federation_section = config.federation
     strategy = build_strategy(
         config.strategy,
@@ -69,14 +72,33 @@ def run_federation(grid: Grid, config: RunConfig, records: Path) -> Path:
         snapshot = Snapshot(Progress(sites=roster.sites), arrays, {})
 
     def keep(following: Snapshot) -> None:
-        save_snapshot(checkpoints, config.fingerprint, following)
+        # The table first: a crash in between leaves a row too many, which resuming replaces.
         write_table(folder, "rounds", following.progress.rows)
+        save_snapshot(checkpoints, config.fingerprint, following)
 
     snapshot = run_rounds(Federation(grid, config, strategy, roster, census), snapshot, keep)
     evaluation = final_evaluation(grid, strategy, roster, census, snapshot.arrays, config)
     write_table(folder, "evaluation", evaluation.rows())
     finish(folder, _totals(config, roster, snapshot.progress, evaluation))
     return folder
+
+
+def _assemble(grid: Grid, config: RunConfig, folder: Path, former: tuple[str, ...]) -> tuple[Roster, Census]:
+    """The run's sites, with their shards made first where the vocabulary is to be fitted."""
+    roster, census = wait_for_sites(grid, config, former=former)
+    if config.data.vocabulary == "existing":
+        return roster, census
+    sites = roster.participants(roster.sites)
+    path = folder / "vocabulary.json"
+    if not path.exists():
+        fit_common_vocabulary(grid, config, sites, _log_refusal).save(path)
+    vocabulary = Vocabulary.load(path)
+    made = tokenise_everywhere(grid, config, sites, vocabulary, _log_refusal)
+    return wait_for_sites(grid, config, former=former or made, tokenizer=vocabulary.fingerprint)
+
+
+def _log_refusal(site: str, reason: str) -> None:
+    logger.warning("%s has no part in the vocabulary: %s", site, reason)
 
 
 def _totals(config: RunConfig, roster: Roster, progress: Progress, evaluation: Evaluation) -> RunResult:
