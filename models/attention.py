@@ -8,6 +8,10 @@ from torch import Tensor
 from torch.nn import functional
 from torch.nn.attention.varlen import varlen_attn
 
+from models.block_attention import block_attention
+
+HALF = (torch.bfloat16, torch.float16)
+
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Attention over queries, keys and values, each (T, heads, head_dim); gives (T, heads x head_dim)."""
 
@@ -16,8 +20,8 @@ class SegmentAttention:
     """Causal attention that never crosses a segment's border.
 
     On a GPU in half precision one variable-length flash kernel takes the whole batch. Elsewhere,
-    neighbouring segments of equal length share one call of PyTorch's fused attention: no mask is
-    ever made, so the cost is the sum of the squares of the lengths.
+    neighbouring segments of equal length share one call of PyTorch's fused attention, or in half
+    precision of ours: no mask is ever made, so the cost is the sum of the squares of the lengths.
 
     Parameters
     ----------
@@ -37,7 +41,7 @@ class SegmentAttention:
 
     def __call__(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         """Attend; see ``Attend`` for the shapes."""
-        if self.borders is not None and values.dtype in (torch.bfloat16, torch.float16):
+        if self.borders is not None and values.dtype in HALF:
             return self._flash(queries, keys, values, self.borders)
         sizes = [length * count for length, count in self.runs]
         parts = zip(self.runs, *(torch.split(t, sizes) for t in (queries, keys, values)), strict=True)
@@ -53,7 +57,10 @@ class SegmentAttention:
 def _attend_run(length: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     """Attention in consecutive segments of one ``length``: (run, heads, head_dim) each."""
     q, k, v = (t.view(-1, length, *t.shape[1:]).transpose(1, 2) for t in (queries, keys, values))
-    attended = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+    if values.dtype in HALF:
+        attended = block_attention(*(t.flatten(0, 1) for t in (q, k, v))).view_as(q)
+    else:
+        attended = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
     return attended.transpose(1, 2).reshape(len(queries), -1)
 
 
