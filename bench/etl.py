@@ -24,6 +24,10 @@ import polars as pl
 from wardlaw.seeds import generator
 
 ITEMS, CHUNK = 700, 500_000
+COLUMNS = (
+    "labevent_id,subject_id,hadm_id,specimen_id,itemid,order_provider_id,charttime,storetime,value,valuenum,"
+    "valueuom,ref_range_lower,ref_range_upper,flag,priority,comments"
+)
 EPOCH = np.datetime64("2150-01-01T00:00:00")
 
 
@@ -100,11 +104,7 @@ def lab_rows(start: int, count: int, patients: int) -> pl.DataFrame:
         flag=pl.when(pl.col("valuenum") > 20).then(pl.lit("abnormal")),
         priority=pl.lit("ROUTINE"),
         comments=pl.lit(None, pl.String),
-    ).select(
-        "labevent_id", "subject_id", "hadm_id", "specimen_id", "itemid", "order_provider_id", "charttime",
-        "storetime", "value", "valuenum", "valueuom", "ref_range_lower", "ref_range_upper", "flag", "priority",
-        "comments",
-    )  # fmt: skip
+    ).select(COLUMNS.split(","))
 
 
 def convert(source: Path, out: Path) -> dict[str, float]:
@@ -149,14 +149,16 @@ def measured(stage: str, source: Path, out: Path) -> dict[str, float]:
 
 
 def report(name: str, unit: str, runs: list[dict[str, float]]) -> None:
-    rate = statistics.median(run["rows"] / run["seconds"] for run in runs)
+    rate = statistics.median(run["rows"] / run["seconds"] for run in runs) / 1e6
     peak = max(run["peak_mb"] for run in runs)
     seconds = statistics.median(run["seconds"] for run in runs)
-    print(f"{name:16}{runs[0]['rows']:>14,.0f} {unit}  {seconds:8.2f} s  {rate / 1e6:6.2f} M{unit}/s  peak {peak:7.0f} MB")
+    print(f"{name}: {runs[0]['rows']:,.0f} {unit}, {seconds:.2f} s, {rate:.2f} M{unit}/s, peak {peak:.0f} MB")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rows", type=int, default=10_000_000)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--tokens", action="store_true", help="also MEDS to tokens")

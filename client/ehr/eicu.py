@@ -165,10 +165,10 @@ def _clock(text: str | None) -> int:
 
 
 def _people(stays: pl.DataFrame) -> pl.DataFrame:
-    """One row for each patient and hospital, all telling what the patient's first stay told."""
+    """One row for each patient and hospital, all telling what the first stay that told it told."""
     facts = stays.group_by("subject", maintain_order=True).agg(
-        pl.col("gender", "ethnicity").drop_nulls().first(),
-        pl.col("age", "age_told", "admission").first(),
+        pl.col("gender", "ethnicity", "age", "age_told").drop_nulls().first(),
+        pl.col("admission").filter(pl.col("age").is_not_null()).first(),
     )
     places = stays.unique(["subject", "hospitalid"], keep="first", maintain_order=True)
     return (

@@ -64,8 +64,11 @@ def infusion_unit(text: pl.Expr) -> pl.Expr:
 
 
 def icd10(text: pl.Expr) -> pl.Expr:
-    """First ICD-10-CM code of a list such as ``401.9, I10``, without its point."""
-    return text.str.extract(r"(?:^|[\s,])([A-TV-Z][0-9][0-9A-Z](?:\.[0-9A-Z]{1,4})?)(?:$|[\s,])").str.replace(
+    """First ICD-10-CM code of a list such as ``401.9, I10``, without its point.
+
+    A code in V is read as ICD-9 (its supplementary factors; ICD-10 has transport accidents there).
+    """
+    return text.str.extract(r"(?:^|[\s,])([A-TW-Z][0-9][0-9A-Z](?:\.[0-9A-Z]{1,4})?)(?:$|[\s,])").str.replace(
         ".", "", literal=True
     )
 

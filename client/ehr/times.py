@@ -18,7 +18,8 @@ def parse_times(text: pl.Series) -> pl.Series:
         return text
     times = pl.Series(text.name, [None], dtype=pl.Datetime("us")).new_from_index(0, len(text))
     for form in _FORMATS:
-        times = times.zip_with(times.is_not_null(), text.str.to_datetime(form, time_unit="us", strict=False, cache=False))
+        read = text.str.to_datetime(form, time_unit="us", strict=False, cache=False)
+        times = times.zip_with(times.is_not_null(), read)
         if times.null_count() == text.null_count():
             return times
     dates = text.str.to_datetime("%Y-%m-%d", time_unit="us", strict=False)

@@ -1,6 +1,6 @@
 """Hand-made source tables and the command line, for the tests of shards."""
 
-import csv
+# ruff: noqa: E501
 import gzip
 import sys
 
@@ -27,7 +27,10 @@ MIMIC = {
     ),
     "diagnoses_icd": ("subject_id,hadm_id,seq_num,icd_code,icd_version", "1,11,1,I10,10", "1,11,2,4019,9"),
     "d_icd_diagnoses": ("icd_code,icd_version,long_title", 'I10,10,"Essential, primary"'),
-    "procedures_icd": ("subject_id,hadm_id,seq_num,chartdate,icd_code,icd_version", "1,11,1,2150-01-05,3961,9"),
+    "procedures_icd": (
+        "subject_id,hadm_id,seq_num,chartdate,icd_code,icd_version",
+        "1,11,1,2150-01-05,3961,9",
+    ),
     "drgcodes": ("subject_id,hadm_id,drg_type,drg_code,description", "1,11,HCFA,864,FEVER"),
     "labevents": (
         "labevent_id,subject_id,hadm_id,itemid,charttime,value,valuenum,valueuom",
@@ -121,14 +124,3 @@ def wardlaw(monkeypatch, capsys):
         return status, written.out, written.err
 
     return run
-
-
-@pytest.fixture(scope="session")
-def read_raw():
-    """Rows of a real table as dictionaries of text, by the csv module alone."""
-
-    def read(path):
-        with gzip.open(path, "rt", newline="") as file:
-            return list(csv.DictReader(file))
-
-    return read

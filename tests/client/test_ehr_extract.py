@@ -22,7 +22,9 @@ def timeline(root, subject):
     events = pl.read_parquet(root / "data" / "*.parquet").filter(pl.col("subject_id") == subject)
     return [
         (None if time is None else time.strftime("%Y-%m-%d %H:%M"), code, value, text)
-        for time, code, value, text in events.select("time", "code", "numeric_value", "text_value").iter_rows()
+        for time, code, value, text in events.select(
+            "time", "code", "numeric_value", "text_value"
+        ).iter_rows()
     ]
 
 
@@ -42,7 +44,9 @@ def assert_sound(root):
         table = pq.read_table(path)
         meds.DataSchema.validate(table)
         last = (None, None)
-        for subject, time, code in zip(*(table[name].to_pylist() for name in ("subject_id", "time", "code")), strict=True):
+        for subject, time, code in zip(
+            *(table[name].to_pylist() for name in ("subject_id", "time", "code")), strict=True
+        ):
             if subject != last[0]:
                 assert subject not in home
                 home[subject] = path
@@ -84,10 +88,15 @@ def test_mimic_timeline_is_the_one_worked_out_by_hand(write_source, tmp_path):
     assert "chartevents" in summary.absent
 
 
-def test_mimic_death_in_hospital_is_no_later_than_discharge_and_else_at_the_end_of_its_day(write_source, tmp_path):
+def test_mimic_death_in_hospital_is_no_later_than_discharge_and_else_at_the_end_of_its_day(
+    write_source, tmp_path
+):
     shard("mimic-iv", write_source("mimic-iv"), tmp_path / "out")
     in_hospital = [event[:2] for event in timeline(tmp_path / "out", 2)]
-    assert in_hospital[-2:] == [("2160-03-03 12:00", "MEDS_DEATH"), ("2160-03-03 12:00", "HOSPITAL_DISCHARGE//DIED")]
+    assert in_hospital[-2:] == [
+        ("2160-03-03 12:00", "MEDS_DEATH"),
+        ("2160-03-03 12:00", "HOSPITAL_DISCHARGE//DIED"),
+    ]
     assert timeline(tmp_path / "out", 3)[-1][:2] == ("2160-04-05 23:59", "MEDS_DEATH")
 
 
@@ -146,7 +155,9 @@ def test_a_patient_of_two_hospitals_has_a_part_at_each_and_the_same_split(write_
         splits |= set(pl.read_parquet(root / "metadata" / "subject_splits.parquet")["split"])
         assert set(pl.read_parquet(root / "data" / "*.parquet")["hospitalid"]) == {site}
     assert len(splits) == 1
-    assert ("2014-03-04 07:30", "MEDS_DEATH", None, None) not in timeline(tmp_path / "out" / "7", 2 * 10**10 + 7)
+    assert ("2014-03-04 07:30", "MEDS_DEATH", None, None) not in timeline(
+        tmp_path / "out" / "7", 2 * 10**10 + 7
+    )
     assert b"Midwest" not in (tmp_path / "out" / "8" / "data" / "00000.parquet").read_bytes()
     assert "DIAGNOSIS//ICD//10//I10" not in codes_of(tmp_path / "out" / "8")
 
@@ -161,7 +172,9 @@ def test_the_number_of_parts_changes_files_and_nothing_else(write_source, tmp_pa
     labs = ["subject_id,itemid,charttime,value,valuenum,valueuom"]
     for subject in range(1, 30):
         patients.append(f"{subject},F,{30 + subject},2150,2011 - 2013,")
-        labs += [f"{subject},{50800 + n % 7},2150-01-0{1 + n % 9} 0{n % 5}:00:00,{n},{n},mg" for n in range(40)]
+        labs += [
+            f"{subject},{50800 + n % 7},2150-01-0{1 + n % 9} 0{n % 5}:00:00,{n},{n},mg" for n in range(40)
+        ]
     folder = write_source("mimic-iv", patients=patients, labevents=labs)
     shard("mimic-iv", folder, tmp_path / "one")
     shard("mimic-iv", folder, tmp_path / "many", part_bytes=200)
