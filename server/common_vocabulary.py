@@ -13,7 +13,7 @@ from wardlaw import protocol
 from wardlaw.config import RunConfig
 from wardlaw.errors import AdmissionError
 from wardlaw.sketches import SiteSketch
-from wardlaw.vocabulary import Vocabulary
+from wardlaw.vocabulary import Scheme, Vocabulary
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ def fit_common_vocabulary(
         If no site sends one.
     """
     replies = _ask(grid, config, participants, protocol.SKETCH, RecordDict())
-    vocabulary = fit_vocabulary(_sketches(replies, refused), config.data.scheme)
+    vocabulary = fit_vocabulary(_sketches(replies, config.data.scheme, refused), config.data.scheme)
     if not vocabulary.codes:
         raise AdmissionError(
             "no site sent a sketch with a code in it",
@@ -83,13 +83,15 @@ def _ask(
         yield names[reply.metadata.src_node_id], reply
 
 
-def _sketches(replies: Iterator[tuple[str, Message]], refused: Refused) -> Iterator[SiteSketch]:
+def _sketches(
+    replies: Iterator[tuple[str, Message]], scheme: Scheme, refused: Refused
+) -> Iterator[SiteSketch]:
     for site, reply in replies:
         if reply.has_error():
             refused(site, reply.error.reason or "")
             continue
         try:
-            yield SiteSketch.from_bytes(_payload(reply), site=site)
+            yield SiteSketch.from_bytes(_payload(reply), site=site, scheme=scheme)
         except AdmissionError as error:
             refused(site, error.what)
 

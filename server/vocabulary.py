@@ -30,11 +30,6 @@ def fit_vocabulary(
     Returns
     -------
     Vocabulary
-
-    Raises
-    ------
-    AdmissionError
-        If a sketch is of another scheme.
     """
     merged = merge(sketches, scheme)
     codes = tuple(sorted(u for u, counts in merged.units.items() if counts.patients >= minimum_patients))

@@ -8,7 +8,7 @@ and Liberty, FOCS 2016; Apache DataSketches), so that its memory does not grow w
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast, get_args
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from wardlaw.errors import AdmissionError
 from wardlaw.vocabulary import Scheme
+from wardlaw.vocabulary.hierarchy import is_reserved
 
 FORMAT = b"wardlaw-sketch-1"
 VALUES_PER_ITEM = 10
@@ -104,7 +105,7 @@ class SiteSketch:
         return cast("bytes", sink.getvalue().to_pybytes())
 
     @classmethod
-    def from_bytes(cls, content: bytes, *, site: str) -> "SiteSketch":
+    def from_bytes(cls, content: bytes, *, site: str, scheme: Scheme) -> "SiteSketch":
         """Read what a site sent, which is not to be trusted.
 
         Parameters
@@ -112,19 +113,19 @@ class SiteSketch:
         content : bytes
         site : str
             Whose it is, for the error.
+        scheme : {"ethos", "fused"}
+            Whose units it must count.
 
         Raises
         ------
         AdmissionError
-            If it is not a sketch, or its numbers cannot be.
+            If it is not a sketch of this scheme, or its names or numbers cannot be.
         """
         try:
-            table, scheme = _read(content)
+            table = _read(content, scheme)
             names = table["name"].to_pylist()
             _require(len(set(names)) == len(names), "a name comes twice")
-            _require(
-                all(name and len(name) <= _MAXIMUM_NAME for name in names), "a name is empty or too long"
-            )
+            _require(all(map(_is_name, names)), "a name cannot be a unit's")
             return cls(scheme, _read_units(names, table), _read_values(names, table))
         except (pa.ArrowException, OSError, ValueError, MemoryError, TypeError) as error:
             what = f"the sketch cannot be read: {error}"
@@ -167,13 +168,13 @@ def merge(sketches: Iterable[SiteSketch], scheme: Scheme) -> MergedSketch:
 
     Raises
     ------
-    AdmissionError
+    ValueError
         If a sketch counts another scheme's units.
     """
     merged = MergedSketch(scheme)
     for sketch in sketches:
         if sketch.scheme != scheme:
-            raise AdmissionError(f"a site's sketch is of scheme {sketch.scheme} and not {scheme}")
+            raise ValueError(f"a sketch of scheme {sketch.scheme} is not one of {scheme}")
         for unit, counts in sketch.units.items():
             sofar = merged.units.get(unit, Counts(0, 0))
             merged.units[unit] = Counts(sofar.patients + counts.patients, sofar.events + counts.events)
@@ -184,17 +185,21 @@ def merge(sketches: Iterable[SiteSketch], scheme: Scheme) -> MergedSketch:
     return merged
 
 
-def _read(content: bytes) -> tuple[pa.Table, Scheme]:
+def _read(content: bytes, scheme: Scheme) -> pa.Table:
     _require(len(content) <= _MAXIMUM_BYTES, f"it is larger than {_MAXIMUM_BYTES} bytes")
     with pa.ipc.open_stream(content) as reader:
         schema = reader.schema
         _require(schema.remove_metadata().equals(_SCHEMA), "its columns are not a sketch's")
         metadata = schema.metadata or {}
-        scheme = metadata.get(b"scheme", b"").decode("ascii", "replace")
-        _require(metadata.get(b"format") == FORMAT and scheme in get_args(Scheme), "it is of another format")
+        _require(metadata.get(b"format") == FORMAT, "it is of another format")
+        _require(metadata.get(b"scheme") == scheme.encode(), f"it is not of scheme {scheme}")
         table = reader.read_all()
     table.validate(full=True)
-    return table, cast("Scheme", scheme)
+    return table
+
+
+def _is_name(name: str | None) -> bool:
+    return bool(name) and len(name or "") <= _MAXIMUM_NAME and not is_reserved(name or "")
 
 
 def _read_units(names: list[str], table: pa.Table) -> dict[str, Counts]:

@@ -99,7 +99,7 @@ def test_an_extreme_value_is_not_in_the_bytes(tmp_path: Path, write_meds: Callab
     rows += [(3, NOON, "LAB//a", 98765.5)]
     content = summarise(_root(write_meds, tmp_path, rows), "ethos").to_bytes()
     assert np.float32(98765.5).tobytes() not in content
-    values = SiteSketch.from_bytes(content, site="a").values["LAB//a"].values
+    values = SiteSketch.from_bytes(content, site="a", scheme="ethos").values["LAB//a"].values
     assert set(values.tolist()) <= set(range(40))
 
 
@@ -134,4 +134,4 @@ def test_a_site_without_train_patients_tells_nothing(tmp_path: Path, write_meds:
     sketch = summarise(_root(write_meds, tmp_path, _of(range(100, 130), "LAB//a", 1.0)), "ethos")
     assert sketch.units == {}
     assert sketch.values == {}
-    assert SiteSketch.from_bytes(sketch.to_bytes(), site="a").units == {}
+    assert SiteSketch.from_bytes(sketch.to_bytes(), site="a", scheme="ethos").units == {}

@@ -16,7 +16,7 @@ SKETCH = SiteSketch(
 
 def test_bytes_hold_the_sketch_and_only_depend_on_it() -> None:
     content = SKETCH.to_bytes()
-    back = SiteSketch.from_bytes(content, site="a")
+    back = SiteSketch.from_bytes(content, site="a", scheme="ethos")
     assert back.scheme == "ethos"
     assert back.units == SKETCH.units
     assert back.values.keys() == {"LAB//a"}
@@ -34,7 +34,7 @@ def test_altered_bytes_are_refused_or_are_a_sketch(data: st.DataObject) -> None:
     cut = data.draw(st.integers(0, len(content)))
     for altered in (bytes(content), bytes(content[:cut])):
         try:
-            sketch = SiteSketch.from_bytes(altered, site="north")
+            sketch = SiteSketch.from_bytes(altered, site="north", scheme="ethos")
         except AdmissionError:
             continue
         assert all(counts.patients > 0 for counts in sketch.units.values())
@@ -58,6 +58,8 @@ def _with(name: str, column: list) -> bytes:
         ("name", ["", "LAB//a"]),
         ("name", [None, "LAB//a"]),
         ("name", ["x" * 2000, "LAB//a"]),
+        ("name", ["[PAD]", "LAB//a"]),
+        ("name", ["LAB//a//_Q1", "LAB//a"]),
         ("patients", [-1, 10]),
         ("patients", [None, 10]),
         ("patients", [10**15, 10]),
@@ -77,11 +79,13 @@ def _with(name: str, column: list) -> bytes:
 )
 def test_impossible_numbers_of_a_site_are_refused(name: str, column: list) -> None:
     with pytest.raises(AdmissionError, match="north: the sketch cannot be read"):
-        SiteSketch.from_bytes(_with(name, column), site="north")
+        SiteSketch.from_bytes(_with(name, column), site="north", scheme="ethos")
 
 
-def test_sketches_of_two_schemes_are_not_merged() -> None:
-    with pytest.raises(AdmissionError, match="scheme"):
+def test_a_sketch_of_another_scheme_is_refused() -> None:
+    with pytest.raises(AdmissionError, match=r"north: .* not of scheme fused"):
+        SiteSketch.from_bytes(SKETCH.to_bytes(), site="north", scheme="fused")
+    with pytest.raises(ValueError, match="scheme"):
         merge([SKETCH], "fused")
 
 

@@ -28,7 +28,12 @@ _HIERARCHIES = (
     ("ATC", re.compile(r"([^/]+//ATC//[A-Z]\d\d)([A-Z])?([A-Z](?:\d\d)?)?")),
 )
 _LAST_FIELD = re.compile(r"(//|\|)(?:(?!//|\|).)*$", re.DOTALL)
-_RESERVED = ("[", "_", TAIL)
+_RESERVED = re.compile(r"[\[_]|.*//_Q\d+$", re.DOTALL)
+
+
+def is_reserved(unit: str) -> bool:
+    """Whether a unit has the form of another token: ``[PAD]``, ``_1h-2h``, ``<code>//_Q3``."""
+    return _RESERVED.match(unit) is not None
 
 
 def kind_of(code: str) -> str:
@@ -49,7 +54,8 @@ def encodings(scheme: Scheme, code: str) -> tuple[Encoding, ...]:
     Returns
     -------
     tuple of tuple of str
-        Each way is a tuple of units. It can be used where all its units are admitted.
+        Each way is a tuple of units. It can be used where all its units are admitted. None
+        for a code that has the form of another token.
 
     Examples
     --------
@@ -58,7 +64,7 @@ def encodings(scheme: Scheme, code: str) -> tuple[Encoding, ...]:
     >>> encodings("fused", "LAB//51237//UNK")
     (('LAB//51237//UNK',), ('LAB//51237',), ('LAB//UNK',))
     """
-    if code.startswith(_RESERVED):
+    if code.startswith(TAIL) or is_reserved(code):
         return ()
     parts = _parts(code)
     if not parts:
