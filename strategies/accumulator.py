@@ -5,13 +5,13 @@ added, and is kept from round to round: fresh pages cost more than the sums.
 """
 
 import math
-import os
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+import threading
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
+
+from strategies.parallel import map_arrays
 
 BLOCK = 1 << 17
 """Numbers converted to float64 at a time: 1 MiB, which stays in a core's cache."""
@@ -21,13 +21,7 @@ TOGETHER = 2
 
 Model = Mapping[str, NDArray[np.float32]]
 
-
-@dataclass(frozen=True)
-class _Share:
-    """One thread's part of the model: flat slices of named arrays, and its own block."""
-
-    pieces: list[tuple[str, slice]]
-    block: NDArray[np.float64]
+_blocks = threading.local()
 
 
 class WeightedMean:
@@ -41,25 +35,21 @@ class WeightedMean:
     ----------
     shapes : mapping of str to tuple of int
         Shape of each array of a model.
-    threads : int, optional
-        Threads of a pass; by default as many as there are processors, at most 4,
-        by when memory and not arithmetic is the limit.
     """
 
-    def __init__(self, shapes: Mapping[str, tuple[int, ...]], threads: int | None = None) -> None:
+    def __init__(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
         self.shapes = dict(shapes)
+        self.size = sum(math.prod(shape) for shape in shapes.values())
         self._sums = {name: np.zeros(shape) for name, shape in shapes.items()}
-        self._flat = {name: total.reshape(-1) for name, total in self._sums.items()}
-        self._shares = _shares(self._flat, threads or min(4, os.cpu_count() or 1))
         self._waiting: list[tuple[Model, int]] = []
         self._empty = True
-        self.weight = 0
+        self._weight = 0
 
     def reset(self) -> None:
         """Start a new mean in the same memory."""
         self._waiting.clear()
         self._empty = True
-        self.weight = 0
+        self._weight = 0
 
     def add(self, arrays: Model, weight: int) -> None:
         """Add one model.
@@ -72,9 +62,8 @@ class WeightedMean:
         weight : int
             At least 1.
         """
-        flat = {name: np.ascontiguousarray(arrays[name]).reshape(-1) for name in self._flat}
-        self._waiting.append((flat, weight))
-        self.weight += weight
+        self._waiting.append((arrays, weight))
+        self._weight += weight
         if len(self._waiting) == TOGETHER:
             self._fold()
 
@@ -85,31 +74,30 @@ class WeightedMean:
         product and the quotient err by less than 2**-52 of it.
         """
         self._fold()
-        _in_threads(self._divide, self._shares)
+        map_arrays(self._divide, self._sums, self.size)
         return self._sums
 
     def _fold(self) -> None:
         if self._waiting:
-            _in_threads(self._add_share, self._shares)
+            map_arrays(self._fold_array, self._sums, self.size)
             self._waiting.clear()
             self._empty = False
 
-    def _add_share(self, share: _Share) -> None:
-        for name, piece in share.pieces:
-            sums, block = self._flat[name][piece], share.block[: piece.stop - piece.start]
-            for count, (model, weight) in enumerate(self._waiting):
-                if self._empty and count == 0:
-                    np.copyto(sums, model[name][piece])
-                    np.multiply(sums, weight, out=sums)
-                else:
-                    np.copyto(block, model[name][piece])
-                    np.multiply(block, weight, out=block)
-                    np.add(sums, block, out=sums)
+    def _fold_array(self, name: str) -> None:
+        total = self._sums[name].reshape(-1)
+        models = [(np.ascontiguousarray(model[name]).reshape(-1), weight) for model, weight in self._waiting]
+        for start in range(0, total.size, BLOCK):
+            sums = total[start : start + BLOCK]
+            for count, (model, weight) in enumerate(models):
+                first = self._empty and count == 0
+                product = sums if first else _block()[: sums.size]
+                np.copyto(product, model[start : start + BLOCK])
+                np.multiply(product, weight, out=product)
+                if not first:
+                    np.add(sums, product, out=sums)
 
-    def _divide(self, share: _Share) -> None:
-        for name, piece in share.pieces:
-            sums = self._flat[name][piece]
-            np.divide(sums, self.weight, out=sums)
+    def _divide(self, name: str) -> None:
+        np.divide(self._sums[name], self._weight, out=self._sums[name])
 
 
 def all_finite(array: NDArray[np.float32]) -> bool:
@@ -120,26 +108,9 @@ def all_finite(array: NDArray[np.float32]) -> bool:
     return math.isfinite(total) or bool(np.isfinite(array).all())
 
 
-def _shares(flat: Mapping[str, NDArray[np.float64]], threads: int) -> list[_Share]:
-    pieces = [
-        (name, slice(start, min(start + BLOCK, total.size)))
-        for name, total in flat.items()
-        for start in range(0, total.size, BLOCK)
-    ]
-    size, part = sum(total.size for total in flat.values()), 0
-    parts: list[list[tuple[str, slice]]] = [[] for _ in range(max(1, min(threads, size // BLOCK)))]
-    done = 0
-    for name, piece in pieces:
-        part = done * len(parts) // size
-        parts[part].append((name, piece))
-        done += piece.stop - piece.start
-    return [_Share(part, np.empty(min(BLOCK, size))) for part in parts]
-
-
-def _in_threads(work: Callable[[_Share], None], shares: Iterable[_Share]) -> None:
-    shares = list(shares)
-    if len(shares) == 1:
-        work(shares[0])
-        return
-    with ThreadPoolExecutor(len(shares)) as pool:
-        list(pool.map(work, shares))
+def _block() -> NDArray[np.float64]:
+    # One a thread, and kept: fresh pages would cost as much as the conversion.
+    if not hasattr(_blocks, "numbers"):
+        _blocks.numbers = np.empty(BLOCK)
+    block: NDArray[np.float64] = _blocks.numbers
+    return block

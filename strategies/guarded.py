@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.app.typing import MetricRecordValues
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from strategies.accumulator import WeightedMean, all_finite
 from strategies.exchange import Exchange, Participant, ask
+from strategies.parallel import map_arrays
 from strategies.screening import (
     Contract,
     SiteScore,
@@ -275,16 +276,20 @@ class GuardedStrategy(Strategy):
         return self._mean
 
     def _next_model(self, mean: WeightedMean) -> ArrayRecord | None:
-        state: dict[str, dict[str, Float64]] = {}
-        record = ArrayRecord()
-        # What overflows here is found below and fails the round.
-        with np.errstate(over="ignore", invalid="ignore"):
-            for name, average in mean.mean().items():
-                start = {key: np.full(average.shape, value) for key, value in self.initial_state().items()}
-                following, state[name] = self.step(self._model[name], average, self._state.get(name, start))
-                rounded = following.astype(np.float32)
-                if not all_finite(rounded):
-                    return None
-                record[name] = serialised(rounded)
-        self._state = state
-        return record
+        averages = mean.mean()
+
+        def following(name: str) -> tuple[Array | None, dict[str, Float64]]:
+            average = averages[name]
+            start = {key: np.full(average.shape, value) for key, value in self.initial_state().items()}
+            # What overflows here is found below and fails the round.
+            with np.errstate(over="ignore", invalid="ignore"):
+                number, state = self.step(self._model[name], average, self._state.get(name, start))
+                rounded = number.astype(np.float32)
+            return (serialised(rounded) if all_finite(rounded) else None), state
+
+        steps = dict(zip(averages, map_arrays(following, averages, mean.size), strict=True))
+        record = {name: array for name, (array, _) in steps.items() if array is not None}
+        if len(record) < len(steps):
+            return None
+        self._state = {name: state for name, (_, state) in steps.items()}
+        return ArrayRecord(record)

@@ -16,6 +16,7 @@ from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 from numpy.typing import NDArray
 
 from strategies.accumulator import all_finite
+from strategies.parallel import map_arrays
 from wardlaw import protocol
 from wardlaw.arrays import array_view
 from wardlaw.errors import AdmissionError
@@ -188,14 +189,15 @@ def screen_arrays(content: RecordDict, site: str, contract: Contract) -> dict[st
             raise ReplyError(Reason.SHAPE, what, where=site)
         if record[name].dtype != "float32":
             raise ReplyError(Reason.DTYPE, f"'{name}' is {record[name].dtype}, not float32", where=site)
-    arrays: dict[str, NDArray[np.float32]] = {}
-    for name in contract.shapes:
-        try:
-            arrays[name] = array_view(record[name])
-        except (ValueError, EOFError) as error:
-            raise ReplyError(Reason.MALFORMED, f"'{name}': {error}", where=site) from None
-        if not all_finite(arrays[name]):
-            raise ReplyError(Reason.NON_FINITE, f"'{name}' is not finite", where=site)
+    try:
+        arrays = {name: array_view(record[name]) for name in contract.shapes}
+    except (ValueError, EOFError) as error:
+        raise ReplyError(Reason.MALFORMED, f"an array is not what it claims: {error}", where=site) from None
+    size = sum(array.size for array in arrays.values())
+    finite = map_arrays(lambda name: all_finite(arrays[name]), arrays, size)
+    if not all(finite):
+        bad = [name for name, whole in zip(arrays, finite, strict=True) if not whole]
+        raise ReplyError(Reason.NON_FINITE, f"not finite: {', '.join(bad)}", where=site)
     return arrays
 
 
