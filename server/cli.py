@@ -46,7 +46,8 @@ def register(
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", name):
         raise ConfigError(f"'{name}' is no name of a site", where="--name", remedy="Use letters and digits")
     folder = state / "sites"
-    folder.mkdir(parents=True, exist_ok=True)
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.mkdir(exist_ok=True)
     shutil.copyfile(key, folder / f"{name}.pub")
     typer.echo(f"site {name} may take part")
 

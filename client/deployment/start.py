@@ -77,6 +77,8 @@ def serve_node(node: Node) -> None:
             raise ConfigError("no such file", where=str(file), remedy=remedy)
     host, port = _split(node.superlink)
     require_free_port(node.port)
+    # Moments of a model that saw patients, and the names in tracebacks, are nobody else's business.
+    policy.state.mkdir(mode=0o700, parents=True, exist_ok=True)
     home = policy.state / "flower"
     secret = superexec_secret(home)
     address = f"{LOOPBACK}:{node.port}"

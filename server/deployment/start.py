@@ -110,6 +110,8 @@ def serve_run(config: RunConfig, coordinator: Coordinator) -> Path:
     if is_finished(folder):
         return folder
     require_free_port(coordinator.port)
+    # The database holds every model of the run in clear.
+    coordinator.state.mkdir(mode=0o700, parents=True, exist_ok=True)
     superlink = coordinator.superlink
     superlink.write_connection()
     with Children(coordinator.state / "logs", flower_environment(coordinator.home)) as children:
