@@ -69,7 +69,8 @@ def partition_by_label(
 
     Each site draws its mix from Dirichlet(alpha p), with p the share of each label among
     all patients, and then its patients one by one without replacement by that mix; a
-    label that is used up is left out. Sites draw in turns.
+    label that is used up is left out. Sites draw one after the other, so that the last takes
+    what the others left.
 
     Parameters
     ----------
@@ -87,16 +88,18 @@ def partition_by_label(
     left = np.bincount(label)
     mixes = rng.dirichlet(alpha * left / left.sum(), sites)
     waiting = [rng.permutation(subjects[label == number]).tolist() for number in range(len(names))]
-    drawn: list[list[int]] = [[] for _ in range(sites)]
-    for turn, chance in enumerate(rng.random(len(subjects)).tolist()):
-        site = turn % sites
-        weights = np.where(left > 0, mixes[site], 0.0)
-        # A site whose labels are used up takes what is left as it comes.
-        cumulative = np.cumsum(weights if weights.sum() > 0 else left)
-        number = int(np.searchsorted(cumulative, chance * cumulative[-1], side="right"))
-        left[number] -= 1
-        drawn[site].append(waiting[number].pop())
-    return _named([np.array(ids, dtype=np.int64) for ids in drawn])
+    drawn = []
+    for site, size in enumerate(_rounded(np.full(sites, len(subjects) / sites)).tolist()):
+        mine: list[int] = []
+        for chance in rng.random(size).tolist():
+            weights = np.where(left > 0, mixes[site], 0.0)
+            # A site whose labels are all used up takes what is left as it comes.
+            cumulative = np.cumsum(weights if weights.sum() > 0 else left)
+            number = int(np.searchsorted(cumulative, chance * cumulative[-1], side="right"))
+            left[number] -= 1
+            mine.append(waiting[number].pop())
+        drawn.append(np.array(mine, dtype=np.int64))
+    return _named(drawn)
 
 
 def _checked(subjects: Subjects, sites: int, minimum: int) -> Subjects:

@@ -17,11 +17,11 @@ from wardlaw.seeds import generator as stream
 
 # Share of clinical events by kind; concepts of its own that a state has of each kind.
 _KINDS = {
-    "lab": (0.42, 8),
-    "vital": (0.20, 4),
-    "medication": (0.22, 6),
-    "diagnosis": (0.11, 3),
-    "procedure": (0.05, 2),
+    "lab": (0.40, 4),
+    "vital": (0.16, 2),
+    "medication": (0.24, 4),
+    "diagnosis": (0.14, 2),
+    "procedure": (0.06, 1),
 }
 _SUCCESSORS = 4
 _HABIT_FLOOR = 0.02

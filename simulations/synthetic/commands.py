@@ -22,7 +22,7 @@ from wardlaw.vocabulary import Vocabulary
 def hospitals(
     out: Annotated[Path, typer.Option(help="New folder: a MEDS root a hospital, and the generator.")],
     sites: Annotated[int, typer.Option(help="Number of hospitals.")] = 4,
-    patients: Annotated[int, typer.Option(help="Patients of each hospital.")] = 500,
+    patients: Annotated[int, typer.Option(help="Patients of each hospital.")] = 1000,
     seed: Annotated[int, typer.Option(help="Of the process and its patients.")] = 0,
     settings: Annotated[
         list[str],

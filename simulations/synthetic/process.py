@@ -150,7 +150,7 @@ def save_generator(folder: Path, generator: Generator) -> None:
     with another version of NumPy or of the concepts.
     """
     tables = {
-        item.name: np.ascontiguousarray(getattr(generator.process, item.name)) for item in fields(Process)
+        item.name: np.asarray(getattr(generator.process, item.name), order="C") for item in fields(Process)
     }
     write_atomically(folder / PROCESS_FILE, lambda path: save_file(tables, path))
     write_text_atomically(folder / GENERATOR_FILE, json.dumps(describe_generator(generator), indent=2) + "\n")
