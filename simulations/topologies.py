@@ -12,6 +12,7 @@ from client.shard import TokenShard
 from client.site import open_site_shard
 from client.training.replica import Replica
 from client.training.run import train_alone
+from models.checkpoint import save_model
 from simulations.federation_folder import participating_policies
 from simulations.in_process import run_in_process
 from simulations.totals import run_totals
@@ -44,10 +45,13 @@ def run_topology(config: RunConfig, records: Path) -> Path:
     folder = open_record(records, config)
     groups = training_groups(config, shards)
     replicas = [train_replica(config, name, group, folder) for name, group in groups.items()]
-    rows = [row for name in groups for row in read_rows(replica_folder(folder, name), "steps")]
-    write_table(folder, "steps", rows)
+    for table in ("steps", "rounds"):
+        rows = [row for name in groups for row in read_rows(replica_folder(folder, name), table)]
+        write_table(folder, table, rows)
     evaluation = [row for replica in replicas for row in evaluation_rows(config, replica, shards)]
     write_table(folder, "evaluation", evaluation)
+    for replica in replicas:
+        save_model(replica.model, folder / "models" / replica.name, config.model.context)
     finish(folder, run_totals(config, replicas, shards, evaluation, folder))
     return folder
 

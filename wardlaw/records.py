@@ -4,9 +4,10 @@
     manifest.json       settings and fingerprint (wardlaw.config.files)
     environment.json    versions, processor, threads
     steps.parquet       a row a replica and optimiser step
-    rounds.parquet      a row a round (federated) or evaluation (otherwise)
+    rounds.parquet      a row a round (federated) or checkpoint (otherwise)
     evaluation.parquet  a row a site: sums of the final evaluation
     result.json         the run's totals; present only when the run is finished
+    models/             final models, one a replica, as transformers loads them
     checkpoints/        what the run needs to resume
 """
 

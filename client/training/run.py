@@ -1,7 +1,9 @@
 """A replica that trains alone: on one shard, or on the union of all."""
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from client.shard import TokenSplit
 from client.training.batches import BatchStream
@@ -36,7 +38,7 @@ def train_alone(
     splits : sequence of (str, TokenSplit)
         Site and train split of each shard.
     folder : Path
-        Gets ``steps.parquet`` and ``checkpoints/``.
+        Gets ``steps.parquet``, ``rounds.parquet`` (a row a checkpoint) and ``checkpoints/``.
     name : str
         The replica's name.
     scheme : {"ethos", "fused"}
@@ -61,12 +63,33 @@ def train_alone(
     replica = build_replica(config, stream, vocabulary_size)
     checkpoints = folder / "checkpoints"
     done = resume(checkpoints, replica)
+    every = config.train.checkpoint_steps
     rows = [row for row in read_rows(folder, "steps") if row["step"] < done]
+    stages = [row for row in read_rows(folder, "rounds") if (row["round"] - 1) * every < done]
     while done < config.steps:
-        stop = min(done + config.train.checkpoint_steps, config.steps)
-        rows += train_steps(replica, range(done, stop))
-        done = stop
+        started = time.perf_counter()
+        stage = range(done, min(done + every, config.steps))
+        rows += train_steps(replica, stage)
+        trained_s = time.perf_counter() - started
+        done = stage.stop
         write_table(folder, "steps", rows)
         save_state(checkpoints, replica, done)
         retain_states(checkpoints, saved_steps(checkpoints)[-KEPT_STATES:])
+        stages.append(_stage_row(stage, every, rows, trained_s, time.perf_counter() - started))
+        write_table(folder, "rounds", stages)
     return replica
+
+
+def _stage_row(
+    stage: range, every: int, rows: Sequence[dict[str, Any]], training_s: float, wall_s: float
+) -> dict[str, Any]:
+    own = rows[-len(stage) :]
+    tokens = sum(row["tokens"] for row in own)
+    return {
+        "round": stage.start // every + 1,
+        "train_loss": sum(row["tokens"] * row["loss"] for row in own) / tokens,
+        "bytes_down": 0,
+        "bytes_up": 0,
+        "training_s": training_s,
+        "wall_s": wall_s,
+    }
