@@ -126,9 +126,9 @@ def tokenise(root: Path, out: Path) -> dict[str, float]:
     """Time and peak memory of fitting a vocabulary to one root and writing its token shard."""
     from client.ehr.summarise import summarise
     from client.ehr.tokenise import tokenise_root
-    from wardlaw.sketches import fit_vocabulary
+    from server.vocabulary import fit_vocabulary
 
-    vocabulary = fit_vocabulary([summarise(root, "ethos")])
+    vocabulary = fit_vocabulary([summarise(root, "ethos")], "ethos")
     start = time.perf_counter()
     manifest = tokenise_root(root, vocabulary, out, site="bench")
     seconds = time.perf_counter() - start

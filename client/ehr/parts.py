@@ -80,7 +80,7 @@ def _seconds(times: pl.Series) -> pl.Series:
 
 
 def _ordered(values: pl.Series) -> pl.Series:
-    """Integers in the order of float32 values, 0 for null: bits inverted where negative, else the sign set."""
+    """Integers in the order of float32 values, 0 for null: bits inverted if negative, else the sign set."""
     bits = values.fill_null(0).to_numpy().view(np.uint32)
     ordered = pl.Series(np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31)).astype(np.uint64))
     return ordered.set(values.is_null(), 0)
