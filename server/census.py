@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
 
+from strategies.exchange import failure_code
 from wardlaw import protocol
 from wardlaw.config import RunConfig
 from wardlaw.errors import AdmissionError
@@ -97,7 +98,7 @@ class Census:
 
 def _read(reply: Message, config: RunConfig) -> Description:
     if reply.has_error():
-        raise AdmissionError(f"it could not describe itself (error {reply.error.code})")
+        raise AdmissionError(f"it could not describe itself: {failure_code(reply)}")
     origin = reply.content.get(protocol.ORIGIN)
     if not isinstance(origin, ConfigRecord):
         raise AdmissionError(f"its reply has no '{protocol.ORIGIN}' record")

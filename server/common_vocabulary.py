@@ -8,7 +8,7 @@ from flwr.serverapp import Grid
 
 from server.replies import replies_in_order
 from server.vocabulary import fit_vocabulary
-from strategies.exchange import Participant
+from strategies.exchange import Participant, failure_code
 from wardlaw import protocol
 from wardlaw.config import RunConfig
 from wardlaw.errors import AdmissionError
@@ -63,7 +63,7 @@ def tokenise_everywhere(
     made = []
     for site, reply in replies:
         if reply.has_error():
-            refused(site, reply.error.reason or "")
+            refused(site, failure_code(reply))
         else:
             made.append(site)
     return tuple(made)
@@ -74,13 +74,19 @@ def _ask(
 ) -> Iterator[tuple[str, Message]]:
     """Send one content to all sites; site and reply of those that answer, in order."""
     order = ConfigRecord({protocol.SERVER_ROUND: 0, protocol.FINGERPRINT: config.fingerprint})
-    names = {participant.node: participant.site for participant in participants}
     deadline_s = config.federation.round_deadline_s
     messages = [
-        Message(RecordDict({**content, protocol.CONFIG: order}), node, kind, ttl=deadline_s) for node in names
+        Message(RecordDict({**content, protocol.CONFIG: order}), participant.node, kind, ttl=deadline_s)
+        for participant in participants
     ]
-    for reply in replies_in_order(grid, messages, deadline_s):
-        yield names[reply.metadata.src_node_id], reply
+    replies = replies_in_order(grid, messages, deadline_s)
+    # Not by the sender's number: what Flower says in the place of a lost site bears its own.
+    sites = {
+        message.metadata.message_id: participant.site
+        for message, participant in zip(messages, participants, strict=True)
+    }
+    for reply in replies:
+        yield sites[reply.metadata.reply_to_message_id], reply
 
 
 def _sketches(
@@ -88,7 +94,7 @@ def _sketches(
 ) -> Iterator[SiteSketch]:
     for site, reply in replies:
         if reply.has_error():
-            refused(site, reply.error.reason or "")
+            refused(site, failure_code(reply))
             continue
         try:
             yield SiteSketch.from_bytes(_payload(reply), site=site, scheme=scheme)

@@ -11,7 +11,7 @@ from server.census import Census
 from server.replies import replies_in_order
 from server.roster import Roster, rejoin
 from strategies.guarded import GuardedStrategy
-from strategies.screening import SiteScore
+from strategies.screening import Reason, SiteScore
 from wardlaw import protocol
 from wardlaw.config import RunConfig
 from wardlaw.errors import RoundError
@@ -109,8 +109,9 @@ def final_evaluation(
 ) -> Evaluation:
     """Score the final model on every site of the roster.
 
-    A result over fewer sites would not compare with another run's, so that one site
-    which cannot be scored is asked again, and in the end fails the run, resumable.
+    A result over fewer sites would not compare with another run's. So a site that is not
+    scored is asked again, and in the end fails the run, resumable; only a site whose own
+    policy refuses evaluation is left out.
 
     Raises
     ------
@@ -128,11 +129,15 @@ def final_evaluation(
             server_round=config.rounds,
             deadline_s=config.federation.round_deadline_s,
         )
-        if not evaluation.unscored and evaluation.tokens:
+        missing = {site: reason for site, reason in evaluation.unscored.items() if reason != Reason.REFUSED}
+        if not missing and evaluation.tokens:
             return evaluation
-    missing = ", ".join(f"{site} ({reason})" for site, reason in evaluation.unscored.items())
     raise RoundError(
-        f"the final model is not scored at {missing or 'any site with patients'}",
+        f"the final model is not scored at {_listed(missing) or 'any site with patients'}",
         where=config.evaluation.split,
         remedy="Start the run again when the sites are back: only the evaluation is left",
     )
+
+
+def _listed(sites: dict[str, str]) -> str:
+    return ", ".join(f"{site} ({reason})" for site, reason in sites.items())

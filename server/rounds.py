@@ -46,7 +46,7 @@ def run_rounds(federation: Federation, snapshot: Snapshot, keep: Callable[[Snaps
     snapshot : Snapshot
         Where the run stands.
     keep : callable
-        Takes the snapshot after every round.
+        Takes the snapshot after every try: a round that failed adds its row and nothing else.
 
     Returns
     -------
@@ -71,6 +71,7 @@ def run_rounds(federation: Federation, snapshot: Snapshot, keep: Callable[[Snaps
             failures += 1
             rows = (*snapshot.progress.rows, row)
             snapshot = replace(snapshot, progress=replace(snapshot.progress, rows=rows))
+            keep(snapshot)
             if failures == config.federation.failed_rounds:
                 raise _too_many_failures(server_round, failures, report)
             started = trained

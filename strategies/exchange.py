@@ -10,7 +10,7 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, Metadata, RecordDict
 from strategies.screening import Contract, Reason, ReplyError
 from wardlaw import protocol
 from wardlaw.arrays import record_bytes
-from wardlaw.errors import WardlawError
+from wardlaw.errors import PolicyError, WardlawError
 
 logger = logging.getLogger(__name__)
 
@@ -85,10 +85,10 @@ class Exchange:
 
     def _content(self, reply: Message, site: str) -> RecordDict:
         if reply.has_error():
-            # The reason's text is the site's or Flower's own and may name a patient.
-            reason = reply.error.reason
-            code = reason if reason in _ERROR_CODES else f"Flower's error {reply.error.code}"
-            raise ReplyError(Reason.FAILED, f"the site failed: {code}", where=site)
+            code = failure_code(reply)
+            refused = code == PolicyError.code
+            what = f"the site {'refuses' if refused else 'failed'}: {code}"
+            raise ReplyError(Reason.REFUSED if refused else Reason.FAILED, what, where=site)
         arrays = reply.content.get(protocol.ARRAYS)
         if isinstance(arrays, ArrayRecord):
             self.bytes_up += record_bytes(arrays)
@@ -97,6 +97,15 @@ class Exchange:
     def _reject(self, rejection: ReplyError) -> None:
         logger.warning("round %d: %s", self.contract.server_round, rejection)
         self.rejected.append(rejection)
+
+
+def failure_code(reply: Message) -> str:
+    """What may be told of an error reply: our own error's code, or Flower's number.
+
+    The text of Flower's errors is an exception's, which can name a patient.
+    """
+    reason = reply.error.reason
+    return reason if reason in _ERROR_CODES else f"Flower's error {reply.error.code}"
 
 
 def ask(

@@ -35,6 +35,7 @@ class Reason(StrEnum):
 
     MISSING = "missing"
     FAILED = "failed"
+    REFUSED = "refused"
     DUPLICATE = "duplicate"
     MALFORMED = "malformed"
     OTHER_SITE = "other-site"

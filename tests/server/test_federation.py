@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from flwr.app import Error, Message
 from safetensors.numpy import load_file
 
 from server import federation, rounds
@@ -219,7 +220,50 @@ def test_rounds_that_all_fail_end_the_run_with_its_model_kept(tmp_path, straight
     assert all(np.isfinite(array).all() and array.size for array in kept.values())
     assert len([asked for asked in sites.asked if asked[0] == "train"]) == 3 * (2 + 3)
     sites.tamper.clear()
-    assert_same_weights(final_weights(run(sites, tmp_path / "broken")), final_weights(straight))
+    again = run(sites, tmp_path / "broken")
+    assert_same_weights(final_weights(again), final_weights(straight))
+    rows = read_rows(again, "rounds")
+    assert [row["round"] for row in rows] == [1, 2, 3, 3, 3, 3, 4]
+    assert rows[3]["rejected"] == [f"{site}: failed" for site in NAMES]
+
+
+def test_a_run_whose_first_round_fails_is_resumable(tmp_path, straight_runs):
+    sites = sites_of()
+    sites.tamper = dict.fromkeys(
+        NAMES,
+        lambda message, content: (
+            failing(message, content) if message.metadata.message_type == "train" else content
+        ),
+    )
+    with pytest.raises(RoundError, match="round 1"):
+        run(sites, tmp_path)
+    sites.tamper.clear()
+    assert_same_weights(final_weights(run(sites, tmp_path)), final_weights(straight_runs["fedavg"]))
+
+
+def refusing(message, content):
+    refused = message.metadata.message_type == "evaluate"
+    return Message(Error(2, "POL"), reply_to=message) if refused else content
+
+
+def test_a_site_whose_policy_refuses_evaluation_is_left_out_of_it(tmp_path):
+    sites = sites_of()
+    sites.tamper["birch"] = refusing
+    scores = load_record(run(sites, tmp_path)).table("evaluation").to_pylist()
+    assert [row["site"] for row in scores] == ["ash", "cedar"]
+
+
+def test_a_site_that_fails_in_the_evaluation_is_asked_again(tmp_path):
+    sites = sites_of()
+    failures = iter([True, True])
+
+    def twice(message, content):
+        scored = message.metadata.message_type == "evaluate"
+        return failing(message, content) if scored and next(failures, False) else content
+
+    sites.tamper["birch"] = twice
+    scores = load_record(run(sites, tmp_path)).table("evaluation").to_pylist()
+    assert [row["site"] for row in scores] == list(NAMES)
 
 
 def test_a_round_that_failed_once_is_tried_again_with_the_same_steps(tmp_path):

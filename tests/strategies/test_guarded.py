@@ -79,7 +79,7 @@ def test_a_bad_reply_is_left_out_by_name_wherever_it_comes(fault, order, caplog)
 
 def test_the_codes_of_our_own_errors_are_logged(caplog):
     aggregate(FedAvg(GUARD), {"ash": Error(2, "POL"), "birch": good("birch", 1), "cedar": good("cedar", 1)})
-    assert "ash: the site failed: POL" in caplog.text
+    assert "ash: the site refuses: POL" in caplog.text
 
 
 def test_what_flower_says_for_a_lost_site_is_known_by_the_message_it_answers():
