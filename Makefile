@@ -19,11 +19,23 @@ $(VENV)/installed: requirements.lock pyproject.toml
 	$(BIN)/pip install --quiet --no-deps --editable .
 	touch $@
 
-demo: $(VENV)/installed
-	$(BIN)/wardlaw simulate hospitals --out $(DEMO)/hospitals
-	$(BIN)/wardlaw simulate prepare --meds $(DEMO)/hospitals --out $(DEMO)/federation
+demo: $(DEMO)/runs/oracle.json
 	$(BIN)/wardlaw simulate study studies/demo.toml --federation $(DEMO)/federation --out $(DEMO)/runs
 	$(BIN)/wardlaw analysis report $(DEMO)/runs --out $(DEMO)/report
+
+$(DEMO)/hospitals/generator.json: $(VENV)/installed
+	rm -rf $(DEMO)
+	$(BIN)/wardlaw simulate hospitals --out $(DEMO)/hospitals
+
+$(DEMO)/federation/federation.json: $(DEMO)/hospitals/generator.json
+	$(BIN)/wardlaw simulate prepare --meds $(DEMO)/hospitals --scheme fused --out $(DEMO)/federation
+
+# The loss of the process that the hospitals were generated from: the floor that no model can pass.
+$(DEMO)/runs/oracle.json: $(DEMO)/federation/federation.json
+	mkdir -p $(DEMO)/runs
+	$(BIN)/wardlaw simulate oracle --hospitals $(DEMO)/hospitals \
+		--vocabulary $(DEMO)/federation/vocabulary.json --json > $@.new
+	mv $@.new $@
 
 test: $(VENV)/installed
 	$(BIN)/pytest --numprocesses 2 -m "not slow"

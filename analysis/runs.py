@@ -29,15 +29,20 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Oracle:
-    """Irreducible loss of the process that generated the patients, from ``oracle.json``."""
+    """Irreducible loss of the process that generated the patients, in nats.
 
-    nats_per_token: float
-    nats_per_event: float
-    standard_error: float
+    What ``wardlaw simulate oracle --json`` prints: of all sites' patients together, whose
+    site the predictor does not know. Errors are standard errors over patients.
+    """
+
+    per_token: float
+    per_token_error: float
+    per_event: float
+    per_event_error: float
 
     def loss(self, unit: str) -> float:
         """Nats per ``"token"`` or per ``"event"``."""
-        return self.nats_per_token if unit == "token" else self.nats_per_event
+        return self.per_token if unit == "token" else self.per_event
 
 
 @dataclass(frozen=True)
@@ -196,15 +201,11 @@ def _read_oracle(path: Path) -> Oracle | None:
     if not path.exists():
         return None
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        return Oracle(
-            float(values["nats_per_token"]),
-            float(values["nats_per_event"]),
-            float(values["standard_error"]),
-        )
+        pooled = json.loads(path.read_text(encoding="utf-8"))["floors"]["pooled"]["site_unknown"]
+        return Oracle(**{name: float(value) for name, value in pooled.items()})
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RecordError(
             f"not an irreducible loss ({type(error).__name__}: {error})",
             where=str(path),
-            remedy="It holds nats_per_token, nats_per_event and standard_error; or remove it",
+            remedy="It holds the output of `wardlaw simulate oracle --json`; or remove it",
         ) from None

@@ -39,12 +39,13 @@ class Page(html.parser.HTMLParser):
             self.downloads[found["download"]] = pl.read_csv(io.BytesIO(content), infer_schema_length=None)
 
 
+FLOOR = {"per_event": 5.4, "per_event_error": 0.02, "per_token": 1.35, "per_token_error": 0.004}
+
+
 @pytest.fixture(scope="module")
 def built(study, tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
-    (study / "oracle.json").write_text(
-        json.dumps({"nats_per_event": 5.4, "nats_per_token": 1.35, "standard_error": 0.004})
-    )
+    (study / "oracle.json").write_text(json.dumps({"floors": {"pooled": {"site_unknown": FLOOR}}}))
     report = build_report(study, title="A <made-up> study", replicates=REPLICATES)
     page = write_report(report, folder)
     return report, page.read_text(), json.loads((folder / "report.json").read_text())
