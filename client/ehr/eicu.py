@@ -22,9 +22,12 @@ from datetime import date, timedelta
 import polars as pl
 
 from client.ehr.tables import Tables
+from client.ehr.times import birth
 from wardlaw.errors import DataError
 
 GAP_DAYS = 60
+YEARS = (1900, 2200)
+LONGEST_DAYS = 3650
 DAY = 24 * 60
 BEFORE_ADMISSION = timedelta(days=30)
 AFTER_DISCHARGE = timedelta(days=1)
@@ -33,17 +36,12 @@ _STAY = [
     "patientunitstayid", "patienthealthsystemstayid", "uniquepid", "gender", "age", "ethnicity", "hospitalid",
     "hospitaladmittime24", "hospitaladmitoffset", "hospitaladmitsource", "hospitaldischargeyear",
     "hospitaldischargeoffset", "hospitaldischargelocation", "hospitaldischargestatus", "unittype",
-    "unitadmitsource", "unitvisitnumber", "unitstaytype", "unitdischargeoffset", "unitdischargelocation",
+    "unitstaytype", "unitdischargeoffset", "unitdischargelocation",
     "unitdischargestatus", "admissionheight", "admissionweight", "dischargeweight",
 ]  # fmt: skip
 _HOSPITAL = ["hospitalid", "numbedscategory", "teachingstatus", "region"]
-_NUMBERS = [
-    "hospitaladmitoffset",
-    "hospitaldischargeoffset",
-    "unitdischargeoffset",
-    "hospitaldischargeyear",
-    "unitvisitnumber",
-]
+_OFFSETS = ["hospitaladmitoffset", "hospitaldischargeoffset", "unitdischargeoffset"]
+_NUMBERS = [*_OFFSETS, "hospitaldischargeyear"]
 
 
 def prepare(tables: Tables) -> tuple[pl.DataFrame, dict[str, pl.DataFrame]]:
@@ -57,7 +55,9 @@ def prepare(tables: Tables) -> tuple[pl.DataFrame, dict[str, pl.DataFrame]]:
     DataError
         If ``patient`` or ``hospital`` is missing, or two patients get one id.
     """
-    stays = _timed(_typed(tables))
+    told = _typed(tables)
+    stays = _timed(_placeable(told))
+    unplaced = told.join(stays, on="patientunitstayid", how="anti")
     visits = stays.select(
         pl.col("patientunitstayid").alias("key"),
         "subject",
@@ -67,7 +67,11 @@ def prepare(tables: Tables) -> tuple[pl.DataFrame, dict[str, pl.DataFrame]]:
         pl.min_horizontal(pl.col("origin") + timedelta(days=1), "unit_discharge").alias("first_day_end"),
         *_HOSPITAL,
     )
-    return visits, {"people": _people(stays), "hospitalstay": _hospital_stays(stays), "unitstay": stays}
+    return visits, {
+        "people": _people(stays),
+        "hospitalstay": _hospital_stays(stays),
+        "unitstay": pl.concat([stays, unplaced], how="diagonal"),
+    }
 
 
 def _typed(tables: Tables) -> pl.DataFrame:
@@ -82,10 +86,19 @@ def _typed(tables: Tables) -> pl.DataFrame:
         pl.col("region", "numbedscategory", "teachingstatus").fill_null("unknown"),
         subject_number(pl.col("uniquepid")).alias("subject"),
     )
-    known = stays.drop_nulls(["patientunitstayid", "patienthealthsystemstayid", "subject"])
+    known = stays.drop_nulls("subject")
     if (ids := known["uniquepid"].n_unique()) != known["subject"].n_unique():
         raise DataError(f"{ids} patients do not get {ids} ids", where="patient", remedy="Check uniquepid")
-    return known.unique("patientunitstayid", keep="first", maintain_order=True)
+    if doubled := stays["patientunitstayid"].drop_nulls().is_duplicated().sum():
+        raise DataError(f"{doubled} rows share a unit stay", where="patient", remedy="Keep one row each")
+    return stays
+
+
+def _placeable(stays: pl.DataFrame) -> pl.DataFrame:
+    """Stays of which patient, hospital stay, year and offsets are known and possible."""
+    known = stays.drop_nulls(["patientunitstayid", "patienthealthsystemstayid", "subject", *_NUMBERS])
+    possible = pl.all_horizontal(pl.col(_OFFSETS).abs() <= LONGEST_DAYS * DAY)
+    return known.filter(possible & pl.col("hospitaldischargeyear").is_between(*YEARS))
 
 
 def subject_number(uniquepid: pl.Expr) -> pl.Expr:
@@ -96,9 +109,6 @@ def subject_number(uniquepid: pl.Expr) -> pl.Expr:
 
 def _timed(stays: pl.DataFrame) -> pl.DataFrame:
     """Add origin (unit admission), unit and hospital times, and whether the hospital stay ended in death."""
-    stays = stays.drop_nulls(
-        ["hospitaladmitoffset", "hospitaldischargeoffset", "unitdischargeoffset", "hospitaldischargeyear"]
-    )
     status = pl.coalesce("hospitaldischargestatus", "unitdischargestatus").str.to_lowercase()
     stays = stays.with_columns((status == "expired").fill_null(False).alias("died"))
     hospital = (
@@ -174,7 +184,7 @@ def _people(stays: pl.DataFrame) -> pl.DataFrame:
     return (
         places.select("patientunitstayid", "subject")
         .join(facts, on="subject", how="left", maintain_order="left")
-        .with_columns(pl.datetime(pl.col("admission").dt.year() - pl.col("age"), 1, 1).alias("birth"))
+        .with_columns(birth(pl.col("admission").dt.year(), pl.col("age")))
     )
 
 

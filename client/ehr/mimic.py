@@ -3,7 +3,7 @@
 import polars as pl
 
 from client.ehr.tables import Tables
-from client.ehr.times import parse_times
+from client.ehr.times import birth, parse_times
 from wardlaw.errors import DataError
 
 _PATIENT = ["subject_id", "gender", "anchor_age", "anchor_year", "anchor_year_group", "dod"]
@@ -26,9 +26,9 @@ def prepare(tables: Tables) -> tuple[pl.DataFrame, dict[str, pl.DataFrame]]:
         pl.col("subject_id").cast(pl.Int64, strict=False).alias("key"),
         pl.col("anchor_age", "anchor_year").cast(pl.Int32, strict=False),
     )
-    patients = patients.drop_nulls("key").sort("key")
-    if doubled := patients.height - patients["key"].n_unique():
-        raise DataError(f"{doubled} patients are listed twice", where="patients", remedy="Keep one row each")
+    patients = patients.sort("key")
+    if doubled := patients["key"].drop_nulls().is_duplicated().sum():
+        raise DataError(f"{doubled} rows share a patient", where="patients", remedy="Keep one row each")
     stays = tables.frame("admissions", _ADMISSION).with_columns(
         pl.col("subject_id").cast(pl.Int64, strict=False).alias("key")
     )
@@ -52,8 +52,8 @@ def prepare(tables: Tables) -> tuple[pl.DataFrame, dict[str, pl.DataFrame]]:
         "gender",
         "race",
         "anchor_age",
-        pl.datetime(pl.col("anchor_year") - pl.col("anchor_age"), 1, 1).alias("birth"),
+        birth(pl.col("anchor_year"), pl.col("anchor_age")),
         pl.coalesce("hospital_death", "dod").alias("death"),
     )
-    visits = patients.select("key", pl.col("key").alias("subject"), "anchor_year_group")
+    visits = patients.drop_nulls("key").select("key", pl.col("key").alias("subject"), "anchor_year_group")
     return visits, {"people": people}

@@ -4,6 +4,7 @@ import polars as pl
 
 from client.ehr.config import Event
 
+OLDEST = 130
 _END_OF_DAY = pl.duration(hours=23, minutes=59, seconds=59)
 _FORMATS = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M")
 
@@ -24,6 +25,12 @@ def parse_times(text: pl.Series) -> pl.Series:
             return times
     dates = text.str.to_datetime("%Y-%m-%d", time_unit="us", strict=False)
     return times.zip_with(times.is_not_null(), dates.to_frame().select(pl.first() + _END_OF_DAY).to_series())
+
+
+def birth(year: pl.Expr, age: pl.Expr) -> pl.Expr:
+    """1 January of the year in which someone of this age was born; null if there is no such age."""
+    sound = age.is_between(0, OLDEST) & year.is_between(OLDEST, 9999)
+    return pl.datetime(pl.when(sound).then(year - age), 1, 1).alias("birth")
 
 
 def columns_of_time(event: Event) -> list[str]:
