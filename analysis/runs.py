@@ -44,6 +44,10 @@ class Oracle:
         """Nats per ``"token"`` or per ``"event"``."""
         return self.per_token if unit == "token" else self.per_event
 
+    def error(self, unit: str) -> float:
+        """Standard error of ``loss(unit)``."""
+        return self.per_token_error if unit == "token" else self.per_event_error
+
 
 @dataclass(frozen=True)
 class Runs:
