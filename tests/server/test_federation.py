@@ -227,6 +227,22 @@ def test_rounds_that_all_fail_end_the_run_with_its_model_kept(tmp_path, straight
     assert rows[3]["rejected"] == [f"{site}: failed" for site in NAMES]
 
 
+def test_only_failures_in_a_row_end_a_run(tmp_path):
+    sites = sites_of(federation__quorum=3)
+    tries = dict.fromkeys("1234", 2)
+
+    def twice_a_round(message, content):
+        server_round = message.metadata.group_id
+        if message.metadata.message_type != "train" or not tries[server_round]:
+            return content
+        tries[server_round] -= 1
+        return failing(message, content)
+
+    sites.tamper["birch"] = twice_a_round
+    rows = read_rows(run(sites, tmp_path), "rounds")
+    assert [row["round"] for row in rows] == [1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4]
+
+
 def test_a_run_whose_first_round_fails_is_resumable(tmp_path, straight_runs):
     sites = sites_of()
     sites.tamper = dict.fromkeys(

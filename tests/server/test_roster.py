@@ -26,6 +26,12 @@ def test_a_site_that_does_not_come_is_named():
         wait_for_sites(grid, sites.config)
 
 
+def test_a_stranger_does_not_stand_in_for_a_named_site():
+    sites = sites_of(names=("ash", "birch", "yew"), data__sites="ash,birch,cedar")
+    with pytest.raises(AdmissionError, match=r"2 of 3 sites.*Start cedar"):
+        wait_for_sites(sites.grid(), sites.config)
+
+
 def test_a_site_that_comes_late_is_waited_for(monkeypatch):
     sites = sites_of()
     grid = sites.grid()
