@@ -11,6 +11,7 @@ import typer
 from server.deployment.certificates import make_certificates
 from server.deployment.start import Coordinator, serve_run
 from wardlaw.config import load_config
+from wardlaw.deployment.environment import private_folder
 from wardlaw.deployment.processes import exit_on_sigterm
 from wardlaw.errors import ConfigError
 
@@ -46,7 +47,7 @@ def register(
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", name):
         raise ConfigError(f"'{name}' is no name of a site", where="--name", remedy="Use letters and digits")
     folder = state / "sites"
-    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private_folder(state)
     folder.mkdir(exist_ok=True)
     shutil.copyfile(key, folder / f"{name}.pub")
     typer.echo(f"site {name} may take part")

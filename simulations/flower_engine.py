@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from server.deployment.start import require_result, wait_for_end, wait_until_healthy
 from server.deployment.superlink import SuperLink, project_folder
+from server.deployment.waiting import require_result, wait_for_end, wait_until_healthy
 from simulations.federation_folder import participating_policies
 from simulations.in_process import collect_steps
 from wardlaw.config import RunConfig, to_flat
@@ -53,7 +53,7 @@ def run_in_flower_engine(config: RunConfig, records: Path) -> Path:
         with running_engine(home) as (superlink, children):
             run_id = superlink.submit(project_folder(), settings, simulated_nodes(sites))
             state = wait_for_end(superlink, run_id, folder, children, between=lambda: None)
-        require_result(state, folder, children.log("superlink"))
+            require_result(superlink, state, folder, children.log(f"run-{run_id}"))
         # Kept where the run failed: its logs say why.
         shutil.rmtree(home)
     collect_steps(config, folder)

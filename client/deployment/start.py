@@ -15,6 +15,7 @@ from wardlaw.config import load_site_policy
 from wardlaw.deployment.environment import (
     LOOPBACK,
     flower_environment,
+    private_folder,
     program,
     require_free_port,
     superexec_secret,
@@ -78,7 +79,7 @@ def serve_node(node: Node) -> None:
     host, port = _split(node.superlink)
     require_free_port(node.port)
     # Moments of a model that saw patients, and the names in tracebacks, are nobody else's business.
-    policy.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private_folder(policy.state)
     home = policy.state / "flower"
     secret = superexec_secret(home)
     address = f"{LOOPBACK}:{node.port}"

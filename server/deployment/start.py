@@ -1,12 +1,7 @@
 """``wardlaw server start``: one run over SuperNodes, from SuperLink to exit status."""
 
 import logging
-import ssl
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from http import HTTPStatus
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 
 from server.deployment.certificates import (
@@ -15,23 +10,20 @@ from server.deployment.certificates import (
     SERVER_KEY,
     require_certificates,
 )
-from server.deployment.superlink import RunState, SuperLink, project_folder
+from server.deployment.superlink import SuperLink, project_folder
+from server.deployment.waiting import is_healthy, require_result, wait_for_end, wait_until_healthy
 from wardlaw.config import RunConfig, to_flat
 from wardlaw.deployment.environment import (
     LOOPBACK,
     flower_environment,
+    private_folder,
     program,
     require_free_port,
     superexec_secret,
 )
 from wardlaw.deployment.health import serve_health
 from wardlaw.deployment.processes import Children
-from wardlaw.errors import RoundError
 from wardlaw.records import is_finished, record_folder
-
-START_S = 60.0
-POLL_S = 1.0
-ASK_S = 15.0
 
 logger = logging.getLogger(__name__)
 
@@ -111,7 +103,7 @@ def serve_run(config: RunConfig, coordinator: Coordinator) -> Path:
         return folder
     require_free_port(coordinator.port)
     # The database holds every model of the run in clear.
-    coordinator.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private_folder(coordinator.state)
     superlink = coordinator.superlink
     superlink.write_connection()
     with Children(coordinator.state / "logs", flower_environment(coordinator.home)) as children:
@@ -131,87 +123,8 @@ def serve_run(config: RunConfig, coordinator: Coordinator) -> Path:
             state = wait_for_end(
                 superlink, run_id, folder, children, lambda: _register(coordinator, registered)
             )
-    require_result(state, folder, children.log("superexec"))
+        require_result(superlink, state, folder, children.log(f"run-{run_id}"))
     return folder
-
-
-def wait_for_end(
-    superlink: SuperLink, run_id: str, folder: Path, children: Children, between: Callable[[], None]
-) -> RunState:
-    """Wait until a run has ended, by Flower's own word.
-
-    Parameters
-    ----------
-    superlink : SuperLink
-    run_id : str
-    folder : Path
-        The run's record, whose result is a hint to ask at once: to ask is costly.
-    children : Children
-        Programs without which the run cannot go on.
-    between : callable
-        Called at each look.
-    """
-    asked = 0.0
-    while True:
-        if ended := children.ended():
-            names = ", ".join(f"{name} (status {status})" for name, status in ended.items())
-            raise RoundError(f"{names} ended", where=str(children.log(next(iter(ended)))))
-        if is_finished(folder) or time.monotonic() - asked > ASK_S:
-            asked = time.monotonic()
-            state = superlink.run(run_id)
-            if state.finished:
-                return state
-        between()
-        time.sleep(POLL_S)
-
-
-def require_result(state: RunState, folder: Path, log: Path) -> None:
-    """Check that a run that has ended left its result.
-
-    Raises
-    ------
-    RoundError
-        With Flower's word for how it ended.
-    """
-    if not (state.completed and is_finished(folder)):
-        raise RoundError(
-            f"the run ended as {state.status} without a result {state.details}".strip(),
-            where=str(folder),
-            remedy=f"{log} has the ServerApp's output; the same command goes on from the last checkpoint",
-        )
-
-
-def wait_until_healthy(port: int, children: Children, root_certificates: Path | None) -> None:
-    """Wait until a SuperLink answers on a loopback port.
-
-    Raises
-    ------
-    RoundError
-        If it ended, or did not answer in time.
-    """
-    deadline = time.monotonic() + START_S
-    while time.monotonic() < deadline and not children.ended():
-        if is_healthy(port, root_certificates):
-            return
-        time.sleep(0.1)
-    raise RoundError("the SuperLink did not start", where=str(children.log("superlink")))
-
-
-def is_healthy(port: int, root_certificates: Path | None) -> bool:
-    """Whether a SuperLink answers on a loopback port now, under a certificate of this authority."""
-    connection: HTTPConnection
-    if root_certificates is None:
-        connection = HTTPConnection(LOOPBACK, port, timeout=5)
-    else:
-        context = ssl.create_default_context(cafile=str(root_certificates))
-        connection = HTTPSConnection(LOOPBACK, port, timeout=5, context=context)
-    try:
-        connection.request("GET", "/health")
-        return connection.getresponse().status == HTTPStatus.OK
-    except (OSError, HTTPException):
-        return False
-    finally:
-        connection.close()
 
 
 def _start(children: Children, coordinator: Coordinator) -> None:

@@ -125,17 +125,12 @@ class SuperLink:
             if _KNOWN_KEY not in error.what:
                 raise
 
+    def log(self, run_id: str) -> str:
+        """What a run's ServerApp wrote; ``flower-superexec`` shows none of it."""
+        return self._call("log", run_id, CONNECTION, "--show").stdout
+
     def _flwr(self, *arguments: str) -> dict[str, Any]:
-        command = [program("flwr"), *arguments, "--format", "json"]
-        ended = subprocess.run(
-            command,
-            env=flower_environment(self.home),
-            cwd=self.home,
-            capture_output=True,
-            text=True,
-            timeout=_COMMAND_S,
-            check=False,
-        )
+        ended = self._call(*arguments, "--format", "json")
         try:
             answer: dict[str, Any] = json.loads(ended.stdout)
         except ValueError:
@@ -144,6 +139,17 @@ class SuperLink:
             problem = answer.get("error-message") or ended.stderr.strip() or ended.stdout.strip()
             raise RoundError(f"`flwr {arguments[0]}` failed: {problem}", where=self.address)
         return answer
+
+    def _call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [program("flwr"), *arguments],
+            env=flower_environment(self.home),
+            cwd=self.home,
+            capture_output=True,
+            text=True,
+            timeout=_COMMAND_S,
+            check=False,
+        )
 
 
 def project_folder() -> Path:

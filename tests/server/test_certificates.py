@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from server.deployment.certificates import make_certificates, require_certificates
-from server.deployment.start import is_healthy
+from server.deployment.waiting import is_healthy
 from wardlaw.errors import ConfigError
 
 

@@ -74,10 +74,16 @@ def require_free_port(port: int) -> None:
             raise ConfigError(f"port {port} cannot be used: {error.strerror}", where="--port") from None
 
 
+def private_folder(folder: Path) -> None:
+    """Make a folder, or keep it, for its owner's eyes only."""
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)
+
+
 def superexec_secret(home: Path) -> str:
     """Path of a new secret that a SuperExec shows to the program that it works for."""
     path = (home / "superexec.secret").resolve()
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private_folder(path.parent)
     path.unlink(missing_ok=True)
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "w", encoding="ascii") as file:
