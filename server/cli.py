@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from server.deployment.certificates import make_certificates
+from server.deployment.node_keys import require_node_key
 from server.deployment.start import Coordinator, serve_run
 from wardlaw.config import load_config
 from wardlaw.deployment.environment import private_folder
@@ -42,8 +43,7 @@ def register(
     state: State,
 ) -> None:
     """Let a site take part; a server that is running takes notice at once."""
-    if not key.is_file():
-        raise ConfigError("no such file", where=str(key), remedy="The site makes it: `wardlaw client key`")
+    require_node_key(key)
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", name):
         raise ConfigError(f"'{name}' is no name of a site", where="--name", remedy="Use letters and digits")
     folder = state / "sites"

@@ -141,15 +141,18 @@ class SuperLink:
         return answer
 
     def _call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [program("flwr"), *arguments],
-            env=flower_environment(self.home),
-            cwd=self.home,
-            capture_output=True,
-            text=True,
-            timeout=_COMMAND_S,
-            check=False,
-        )
+        try:
+            return subprocess.run(
+                [program("flwr"), *arguments],
+                env=flower_environment(self.home),
+                cwd=self.home,
+                capture_output=True,
+                text=True,
+                timeout=_COMMAND_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise RoundError(f"`flwr {arguments[0]}` did not end", where=self.address) from None
 
 
 def project_folder() -> Path:

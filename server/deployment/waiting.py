@@ -1,5 +1,6 @@
 """Waiting for a SuperLink to answer and for a run to end, and what to make of its end."""
 
+import logging
 import ssl
 import time
 from collections.abc import Callable
@@ -17,6 +18,8 @@ from wardlaw.records import is_finished
 START_S = 60.0
 POLL_S = 1.0
 ASK_S = 15.0
+
+logger = logging.getLogger(__name__)
 
 
 def wait_for_end(
@@ -42,9 +45,14 @@ def wait_for_end(
             raise RoundError(f"{names} ended", where=str(children.log(next(iter(ended)))))
         if is_finished(folder) or time.monotonic() - asked > ASK_S:
             asked = time.monotonic()
-            state = superlink.run(run_id)
-            if state.finished:
-                return state
+            try:
+                state = superlink.run(run_id)
+            except RoundError as error:
+                # On a machine that has too much to do; the children say if there is nobody to answer.
+                logger.warning("%s", error)
+            else:
+                if state.finished:
+                    return state
         between()
         time.sleep(POLL_S)
 
