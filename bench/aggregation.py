@@ -30,7 +30,7 @@ from strategies.exchange import Participant
 from strategies.fedavg import FedAvg
 from strategies.guarded import Guard
 from wardlaw import protocol
-from wardlaw.arrays import array_record, record_views
+from wardlaw.arrays import array_record, record_views, serialised
 
 FINGERPRINT = "bench"
 Shapes = dict[str, tuple[int, ...]]
@@ -90,7 +90,9 @@ def mean_of(contents: list[RecordDict], shapes: Shapes) -> Callable[[], ArrayRec
         mean.reset()
         for content in contents:
             mean.add(record_views(content[protocol.ARRAYS]), content[protocol.METRICS][protocol.NUM_EXAMPLES])
-        return array_record({name: array.astype(np.float32) for name, array in mean.mean().items()})
+        return ArrayRecord(
+            {name: serialised(array.astype(np.float32)) for name, array in mean.mean().items()}
+        )
 
     return run
 
