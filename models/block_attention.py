@@ -13,7 +13,10 @@ import torch
 from torch import Tensor
 
 BLOCK = 256
-"""Queries of a block: their logits with 2,048 keys stay in a processor's cache."""
+"""Queries of a block."""
+
+LOGITS = 1 << 21
+"""Logits held at one time; more of them leave the processor's cache."""
 
 
 def block_attention(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
@@ -31,8 +34,10 @@ def block_attention(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     Tensor, (n, L, head_dim)
         Of the same dtype; logits and probabilities are rounded to it, sums are float32.
     """
-    attended: Tensor = _BlockAttention.apply(queries, keys, values)  # type: ignore[no-untyped-call]
-    return attended
+    length = queries.shape[1]
+    together = max(1, LOGITS // (min(length, BLOCK) * length))
+    parts = zip(*(torch.split(t, together) for t in (queries, keys, values)), strict=True)
+    return torch.cat([_BlockAttention.apply(*qkv) for qkv in parts])  # type: ignore[no-untyped-call]
 
 
 class _BlockAttention(torch.autograd.Function):

@@ -3,6 +3,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
+import models.block_attention
 from models.block_attention import BLOCK, block_attention
 
 
@@ -25,6 +26,14 @@ def test_values_and_gradients_equal_float64(length: int, head_dim: int) -> None:
         assert ours.dtype == torch.bfloat16
         # A few roundings of relative size 2 ** -9; the gradient through one key alone is 0.
         assert (ours.double() - exact).norm() <= 0.01 * exact.norm() + 1e-6
+
+
+def test_many_sequences_are_taken_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = torch.Generator().manual_seed(0)
+    inputs = [torch.randn(5, 40, 16, generator=stream).bfloat16() for _ in range(3)]
+    whole = block_attention(*inputs)
+    monkeypatch.setattr(models.block_attention, "LOGITS", 2 * 40 * 40)
+    assert torch.equal(block_attention(*inputs), whole)
 
 
 def test_autocast_changes_nothing() -> None:
