@@ -23,7 +23,9 @@ def snapshot_of(server_round):
         "a": np.array(1.5, np.float32),
     }
     state = {"velocity/z": generator.standard_normal((2, 3)), "velocity/a": np.array(0.1)}
-    progress = Progress(server_round, ("ash", "birch"), 10, {"ash": 5}, ({"round": 1, "train_loss": None},))
+    progress = Progress(
+        server_round, ("ash", "birch"), 10, 1e9, {"ash": 5}, ({"round": 1, "train_loss": None},)
+    )
     return Snapshot(progress, array_record(arrays), state)
 
 
