@@ -121,6 +121,7 @@ def reply(shapes: Shapes, site: int) -> RecordDict:
         protocol.NUM_EXAMPLES: 100_000 + site,
         protocol.TRAIN_LOSS: 2.0,
         protocol.TRAIN_TOKENS: 1000,
+        protocol.TRAIN_FLOPS: 1e6,
         protocol.TRAIN_SECONDS: 1.0,
     }
     origin = {

@@ -68,7 +68,7 @@ def train_round(content: RecordDict, site: Site) -> RecordDict:
     return RecordDict(
         {
             protocol.ARRAYS: local_arrays(replica.model),
-            protocol.METRICS: _metrics(site, shard, rows, seconds),
+            protocol.METRICS: _metrics(site, replica, rows, seconds),
         }
     )
 
@@ -125,13 +125,14 @@ def _replica(site: Site, shard: TokenShard) -> Replica:
     return build_replica(config, stream, manifest.vocabulary_size)
 
 
-def _metrics(site: Site, shard: TokenShard, rows: list[dict[str, Any]], seconds: float) -> MetricRecord:
+def _metrics(site: Site, replica: Replica, rows: list[dict[str, Any]], seconds: float) -> MetricRecord:
     tokens = sum(row["tokens"] for row in rows)
     return MetricRecord(
         {
-            protocol.NUM_EXAMPLES: rounded(site.policy, shard.manifest.splits["train"].tokens),
+            protocol.NUM_EXAMPLES: rounded(site.policy, replica.stream.unique_tokens),
             protocol.TRAIN_LOSS: sum(row["tokens"] * row["loss"] for row in rows) / tokens,
             protocol.TRAIN_TOKENS: rounded(site.policy, tokens),
+            protocol.TRAIN_FLOPS: sum(row["flops"] for row in rows),
             protocol.TRAIN_SECONDS: seconds,
         }
     )

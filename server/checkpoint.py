@@ -41,6 +41,8 @@ class Progress:
         The roster.
     tokens : int
         Trained on so far.
+    flops : float
+        Of that training.
     examples : dict of str to int
         Training tokens of the shard of each site that has counted so far.
     rows : tuple of dict
@@ -50,6 +52,7 @@ class Progress:
     server_round: int = 0
     sites: tuple[str, ...] = ()
     tokens: int = 0
+    flops: float = 0.0
     examples: Mapping[str, int] = field(default_factory=dict)
     rows: tuple[dict[str, Any], ...] = ()
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from flwr.serverapp import Grid
 
-from models.counts import flops_per_token, parameters
+from models.counts import parameters
 from server.census import Census
 from server.checkpoint import Progress, Snapshot, newest_snapshot, save_snapshot
 from server.common_vocabulary import fit_common_vocabulary, tokenise_everywhere
@@ -103,13 +103,12 @@ def _log_refusal(site: str, reason: str) -> None:
 
 def _totals(config: RunConfig, roster: Roster, progress: Progress, evaluation: Evaluation) -> RunResult:
     counted = parameters(config.model, roster.vocabulary_size)
-    forward = flops_per_token(config.model, roster.vocabulary_size)
     return RunResult(
         loss_per_token=evaluation.loss_per_token,
         loss_per_event=evaluation.loss_per_event,
         parameters=counted.total,
         non_embedding_parameters=counted.blocks,
-        flops=forward.times(3).total * progress.tokens,
+        flops=progress.flops,
         tokens=progress.tokens,
         unique_tokens=sum(progress.examples.values()),
         wall_s=sum(row["wall_s"] for row in progress.rows),

@@ -159,6 +159,7 @@ def _following(
         before,
         server_round=before.server_round + 1,
         tokens=before.tokens + report.tokens,
+        flops=before.flops + report.flops,
         examples={**before.examples, **report.examples},
         rows=(*before.rows, row),
     )

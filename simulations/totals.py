@@ -7,7 +7,7 @@ from typing import Any
 
 from client.shard import TokenShard
 from client.training.replica import Replica
-from models.counts import flops_per_token, parameters
+from models.counts import parameters
 from wardlaw.config import RunConfig
 from wardlaw.records import RunResult, read_rows
 
@@ -33,15 +33,15 @@ def run_totals(
     """
     manifest = next(iter(shards.values())).manifest
     counted = parameters(config.model, manifest.vocabulary_size)
-    tokens = sum(row["tokens"] for row in read_rows(folder, "steps"))
+    steps = read_rows(folder, "steps")
     rows = list(evaluation)
     return RunResult(
         loss_per_token=mean_over_replicas(rows, "tokens"),
         loss_per_event=mean_over_replicas(rows, "events"),
         parameters=counted.total,
         non_embedding_parameters=counted.blocks,
-        flops=flops_per_token(config.model, manifest.vocabulary_size).times(3).total * tokens,
-        tokens=tokens,
+        flops=math.fsum(row["flops"] for row in steps),
+        tokens=sum(row["tokens"] for row in steps),
         unique_tokens=sum(replica.stream.unique_tokens for replica in replicas),
         wall_s=math.fsum(row["wall_s"] for row in read_rows(folder, "rounds")),
         bytes_down=0,

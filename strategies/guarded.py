@@ -69,6 +69,8 @@ class TrainReport:
         Training loss in nats per token over all tokens of the round.
     tokens : int
         Tokens trained on by the sites that counted.
+    flops : float
+        FLOPs of their training, added up.
     seconds : float
         Time they spent training, added up.
     bytes_down, bytes_up : int
@@ -80,6 +82,7 @@ class TrainReport:
     failure: str
     loss: float
     tokens: int
+    flops: float
     seconds: float
     bytes_down: int
     bytes_up: int
@@ -165,12 +168,13 @@ class GuardedStrategy(Strategy):
         exchange = self._asked(server_round)
         mean = self._fresh_mean(exchange.contract)
         examples: dict[str, int] = {}
-        loss = tokens = seconds = 0.0
+        loss = tokens = flops = seconds = 0.0
         for reply in exchange.screened(replies, screen_train_reply):
             mean.add(reply.arrays, reply.examples if self.guard.weighting == "tokens" else 1)
             examples[reply.site] = reply.examples
             loss += reply.loss * reply.tokens
             tokens += reply.tokens
+            flops += reply.flops
             seconds += reply.seconds
             del reply
         failure, record = "", None
@@ -186,6 +190,7 @@ class GuardedStrategy(Strategy):
             failure,
             loss / tokens if tokens else float("nan"),
             int(tokens),
+            flops,
             seconds,
             exchange.bytes_down,
             exchange.bytes_up,

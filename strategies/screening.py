@@ -26,7 +26,13 @@ logger = logging.getLogger(__name__)
 LARGEST_COUNT = 1 << 38
 """Most tokens that a site can claim (2.7e11), above any hospital and below a slip of the unit."""
 
-TRAIN_METRICS = (protocol.NUM_EXAMPLES, protocol.TRAIN_LOSS, protocol.TRAIN_TOKENS, protocol.TRAIN_SECONDS)
+TRAIN_METRICS = (
+    protocol.NUM_EXAMPLES,
+    protocol.TRAIN_LOSS,
+    protocol.TRAIN_TOKENS,
+    protocol.TRAIN_FLOPS,
+    protocol.TRAIN_SECONDS,
+)
 EVALUATE_METRICS = (protocol.NATS, protocol.TOKENS, protocol.EVENTS, protocol.PATIENTS)
 
 
@@ -97,6 +103,8 @@ class TrainReply:
         Mean training loss of the round, nats per token.
     tokens : int
         Tokens trained on in the round.
+    flops : float
+        FLOPs of that training.
     seconds : float
         Time spent training.
     """
@@ -106,6 +114,7 @@ class TrainReply:
     examples: int
     loss: float
     tokens: int
+    flops: float
     seconds: float
 
 
@@ -142,8 +151,9 @@ def screen_train_reply(content: RecordDict, site: str, contract: Contract) -> Tr
     examples = _count(metrics, protocol.NUM_EXAMPLES, site, smallest=1)
     tokens = _count(metrics, protocol.TRAIN_TOKENS, site, smallest=1)
     loss = _number(metrics, protocol.TRAIN_LOSS, site)
+    flops = _number(metrics, protocol.TRAIN_FLOPS, site)
     seconds = _number(metrics, protocol.TRAIN_SECONDS, site)
-    return TrainReply(site, screen_arrays(content, site, contract), examples, loss, tokens, seconds)
+    return TrainReply(site, screen_arrays(content, site, contract), examples, loss, tokens, flops, seconds)
 
 
 def screen_evaluate_reply(content: RecordDict, site: str, contract: Contract) -> SiteScore:

@@ -35,6 +35,7 @@ FINGERPRINT = "fingerprint"
 NUM_EXAMPLES = "num-examples"
 TRAIN_LOSS = "train-loss"
 TRAIN_TOKENS = "train-tokens"
+TRAIN_FLOPS = "train-flops"
 TRAIN_SECONDS = "train-seconds"
 
 # Keys of ``metrics`` in an evaluate reply: sums, so that the server can pool them exactly.

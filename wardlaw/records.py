@@ -33,6 +33,7 @@ STEP_SCHEMA = pa.schema(
         "round": pa.int32(),
         "step": pa.int64(),
         "tokens": pa.int64(),
+        "flops": pa.float64(),
         "loss": pa.float64(),
         "learning_rate": pa.float64(),
         "gradient_norm": pa.float64(),
@@ -77,7 +78,8 @@ class RunResult:
     parameters, non_embedding_parameters : int
         Of one replica.
     flops : float
-        Training FLOPs of all replicas together.
+        Training FLOPs of all replicas together: products with weight matrices, attention within
+        each window and the head, forward and backward, without padding.
     tokens, unique_tokens : int
         Tokens trained on by all replicas, and distinct tokens in their shards.
     wall_s : float

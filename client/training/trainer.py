@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from client.training.replica import Replica
 from client.training.schedule import learning_rate
-from models.packed import IGNORED
+from models.counts import causal_pairs, training_flops
+from models.packed import IGNORED, PackedBatch
 from wardlaw.errors import TrainingError
 
 
@@ -62,6 +63,7 @@ def _train_step(
         "replica": replica.name,
         "step": step,
         "tokens": tokens,
+        "flops": _step_flops(replica, batch, tokens),
         "loss": loss.item(),
         "learning_rate": learning_rate(section, step, replica.config.steps),
         "gradient_norm": norm.item(),
@@ -79,6 +81,13 @@ def _train_step(
     replica.optimiser.step()
     replica.optimiser.zero_grad()
     return row
+
+
+def _step_flops(replica: Replica, batch: PackedBatch, tokens: int) -> float:
+    """FLOPs of a step over the batch's real segments; padding, if any, is the last one."""
+    real = batch.segments if tokens == len(batch.tokens) else batch.segments[:-1]
+    vocabulary_size = replica.model.vocabulary_size
+    return training_flops(replica.config.model, vocabulary_size, tokens, causal_pairs(real)).total
 
 
 def _proximal_pairs(model: nn.Module, anchor: Mapping[str, Tensor]) -> list[tuple[nn.Parameter, Tensor]]:

@@ -94,6 +94,7 @@ class Sites:
             protocol.NUM_EXAMPLES: self.examples(site),
             protocol.TRAIN_LOSS: 2.0,
             protocol.TRAIN_TOKENS: 100,
+            protocol.TRAIN_FLOPS: 1e6,
             protocol.TRAIN_SECONDS: 0.5,
         }
         return RecordDict({protocol.ARRAYS: array_record(model), protocol.METRICS: MetricRecord(metrics)})

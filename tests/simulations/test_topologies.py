@@ -41,6 +41,8 @@ def test_every_topology_spends_the_same_budget_and_scores_all_patients(federatio
     assert len(replicas) == config.replicas
     assert sorted(row["step"] for row in steps) == sorted(list(range(6)) * config.replicas)
     assert record.result.tokens == sum(row["tokens"] for row in steps) <= config.train.tokens
+    assert record.result.flops == pytest.approx(sum(row["flops"] for row in steps), rel=1e-12)
+    assert record.result.wall_s > 0
     rows = record.table("evaluation").to_pylist()
     scored = {row["replica"] for row in rows}
     assert len(rows) == len(scored) * 2

@@ -26,6 +26,7 @@ def reply_content(
         protocol.NUM_EXAMPLES: examples,
         protocol.TRAIN_LOSS: 2.0,
         protocol.TRAIN_TOKENS: 100,
+        protocol.TRAIN_FLOPS: 1e6,
         protocol.TRAIN_SECONDS: 0.5,
     }
     origin = {
