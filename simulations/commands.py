@@ -37,10 +37,12 @@ def prepare(
     vocabulary: Annotated[
         Path | None, typer.Option(help="Frozen vocabulary instead of a fitted one.")
     ] = None,
+    minimum_stays: Annotated[int, typer.Option(help="Leave out sites with fewer ICU stays.")] = 0,
 ) -> None:
     """Fit a common vocabulary across sites and tokenise each site's patients."""
     frozen = Vocabulary.load(vocabulary) if vocabulary else None
-    manifest = prepare_federation(meds, out, frozen.scheme if frozen else _scheme(scheme), frozen)
+    chosen = frozen.scheme if frozen else _scheme(scheme)
+    manifest = prepare_federation(meds, out, chosen, frozen, minimum_stays)
     typer.echo(f"{len(manifest.sites)} sites, tokeniser {manifest.tokenizer[:16]}: {out}")
 
 

@@ -3,6 +3,8 @@
 import logging
 from pathlib import Path
 
+import polars as pl
+
 from client.app import app
 from client.site import open_site_shard
 from server.common_vocabulary import fit_common_vocabulary, tokenise_everywhere
@@ -25,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 
 def prepare_federation(
-    meds: Path, federation: Path, scheme: Scheme, vocabulary: Vocabulary | None
+    meds: Path, federation: Path, scheme: Scheme, vocabulary: Vocabulary | None, minimum_stays: int = 0
 ) -> FederationManifest:
     """Make each MEDS root under a folder a site of a federation.
 
@@ -41,13 +43,17 @@ def prepare_federation(
     scheme : {"ethos", "fused"}
     vocabulary : Vocabulary or None
         A frozen vocabulary to use instead of fitting one.
+    minimum_stays : int
+        Roots with fewer intensive care stays are left out.
 
     Raises
     ------
     DataError
         If there is no MEDS root, or the folder is a federation already.
     """
-    roots = find_roots(meds)
+    roots = {site: root for site, root in find_roots(meds).items() if count_stays(root) >= minimum_stays}
+    if not roots:
+        raise DataError(f"no MEDS root has {minimum_stays} stays", where=str(meds))
     if (federation / MANIFEST).exists():
         raise DataError("is a federation already", where=str(federation), remedy="Choose another --out")
     for site, root in roots.items():
@@ -74,6 +80,13 @@ def find_roots(meds: Path) -> dict[str, Path]:
             "no MEDS root here", where=str(meds), remedy="Make some with `wardlaw client shard ehr`"
         )
     return roots
+
+
+def count_stays(root: Path) -> int:
+    """Intensive care stays of a MEDS root."""
+    codes = pl.scan_parquet(root / "data" / "**" / "*.parquet").select("code")
+    stays = codes.filter(pl.col("code").str.starts_with("ICU_ADMISSION")).select(pl.len())
+    return int(stays.collect().item())
 
 
 def _prepare_sites(
