@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("--size", default="3m", help="rung (3m has about 5 M with its embeddings)")
     parser.add_argument("--context", type=int, default=2048)
     parser.add_argument("--tokens", type=int, default=8192, help="tokens a step")
-    parser.add_argument("--steps", type=int, default=8, help="timed steps of each loop in a round")
+    parser.add_argument("--steps", type=int, default=6, help="timed steps of each loop in a round")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--loops", default="hf default,hf best,ours fp32,ours bf16")
