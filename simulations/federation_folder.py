@@ -95,7 +95,7 @@ def write_site(federation: Path, site: str, meds: Path) -> None:
     """Write a site's ``site.toml`` beside the place of its tokens and state.
 
     The MEDS root stays where it is; the policy points to it. Nothing leaves a simulated site,
-    so its counts are exact.
+    so its counts are exact and its patients may be few.
     """
     folder = site_folder(federation, site)
     folder.mkdir(parents=True, exist_ok=True)
@@ -105,6 +105,7 @@ def write_site(federation: Path, site: str, meds: Path) -> None:
         "tokens": "tokens",
         "state": "state",
         "count-rounding": 1,
+        "minimum-patients": 1,
     }
     text = "".join(f"{key} = {json.dumps(value)}\n" for key, value in lines.items())
     write_text_atomically(folder / "site.toml", text)

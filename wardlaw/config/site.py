@@ -44,7 +44,7 @@ class SitePolicy(Section):
     meds: Path
     tokens: Path
     state: Path
-    minimum_patients: int = Field(default=10, ge=10)
+    minimum_patients: int = Field(default=10, ge=1)
     code_floor: int = Field(default=10, ge=10)
     count_rounding: int = Field(default=10, ge=1)
     allow_training: bool = True
