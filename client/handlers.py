@@ -54,12 +54,14 @@ def evaluate(content: RecordDict, site: Site) -> RecordDict:
         config.model.context,
         config.replica_batch_tokens,
     )
+    # Counts leave rounded; nats are scaled with the tokens, so that the loss per token is exact.
+    tokens = rounded(site.policy, sums.tokens)
     return RecordDict(
         {
             protocol.METRICS: MetricRecord(
                 {
-                    protocol.NATS: sums.nats,
-                    protocol.TOKENS: rounded(site.policy, sums.tokens),
+                    protocol.NATS: sums.nats * tokens / sums.tokens if sums.tokens else 0.0,
+                    protocol.TOKENS: tokens,
                     protocol.EVENTS: rounded(site.policy, sums.events),
                     protocol.PATIENTS: rounded(site.policy, sums.patients),
                 }

@@ -5,12 +5,13 @@ from pathlib import Path
 
 from flwr.serverapp import Grid
 
+from models.checkpoint import save_model
 from models.counts import parameters
 from server.census import Census
 from server.checkpoint import Progress, Snapshot, newest_snapshot, save_snapshot
 from server.common_vocabulary import fit_common_vocabulary, tokenise_everywhere
 from server.evaluation import Evaluation, final_evaluation
-from server.initial import initial_arrays
+from server.initial import initial_arrays, restored_model
 from server.roster import Roster, wait_for_sites
 from server.rounds import Federation, run_rounds
 from strategies.registry import build_strategy
@@ -79,6 +80,11 @@ def run_federation(grid: Grid, config: RunConfig, records: Path) -> Path:
     snapshot = run_rounds(Federation(grid, config, strategy, roster, census), snapshot, keep)
     evaluation = final_evaluation(grid, strategy, roster, census, snapshot.arrays, config)
     write_table(folder, "evaluation", evaluation.rows())
+    save_model(
+        restored_model(config, roster.vocabulary_size, snapshot.arrays),
+        folder / "models" / "global",
+        config.model.context,
+    )
     finish(folder, _totals(config, roster, snapshot.progress, evaluation))
     return folder
 

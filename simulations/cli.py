@@ -14,6 +14,7 @@ app.command("settings")(commands.settings)
 app.command("run")(commands.run)
 app.command("study")(commands.study)
 app.command("downstream")(commands.downstream)
+app.command("transfer")(commands.transfer)
 
 
 @app.callback()

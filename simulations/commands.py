@@ -15,6 +15,7 @@ from simulations.federation_folder import federation_digest, load_federation
 from simulations.prepare import prepare_federation
 from simulations.runner import StudyOutcome, run_once, run_study
 from simulations.study import Study, load_study
+from simulations.transfer import evaluate_transfer
 from simulations.workers import Outcome
 from wardlaw.config import RunConfig, load_config, to_flat
 from wardlaw.errors import ConfigError, RecordError
@@ -101,6 +102,22 @@ def downstream(
                     f"[{row['auroc_low']:.3f}, {row['auroc_high']:.3f}], AUPRC {row['auprc']:.3f} "
                     f"[{row['auprc_low']:.3f}, {row['auprc_high']:.3f}], prevalence {row['prevalence']:.3f}, "
                     f"{row['positives']} of {row['n']}"
+                )
+
+
+def transfer(
+    runs: Annotated[Path, typer.Argument(help="Folder of run records.")],
+    outside: Annotated[Path, typer.Option(help="Federation folder of sites that no run has seen.")],
+    only: Annotated[str, typer.Option(help="Only runs whose name has this text.")] = "",
+) -> None:
+    """Score the models of finished runs on sites outside their federation."""
+    for folder in find_records(runs):
+        if only in folder.name:
+            scored = evaluate_transfer(load_record(folder), outside)
+            for row in scored.group_by("replica", "site", maintain_order=True).sum().iter_rows(named=True):
+                typer.echo(
+                    f"{folder.name} {row['replica']} on {row['site']}: "
+                    f"{row['nats'] / row['tokens']:.4f} nats a token, {row['patients']} patients"
                 )
 
 

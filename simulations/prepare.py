@@ -96,11 +96,15 @@ def _prepare_sites(
     grid = InProcessGrid(app, len(sites), to_flat(config))
     participants = [Participant(site, node) for node, site in enumerate(sites)]
     refusals: dict[str, str] = {}
-    fitted = vocabulary or fit_common_vocabulary(grid, config, participants, refusals.setdefault)
+
+    def refuse(site: str, reason: str) -> None:
+        refusals[site] = reason
+
+    fitted = vocabulary or fit_common_vocabulary(grid, config, participants, refuse)
     fitted.save(federation / "vocabulary.json")
     # A site with too few patients for a sketch has too few for training.
     willing = [participant for participant in participants if participant.site not in refusals]
-    made = tokenise_everywhere(grid, config, willing, fitted, refusals.setdefault)
+    made = tokenise_everywhere(grid, config, willing, fitted, refuse)
     for site, reason in sorted(refusals.items()):
         logger.warning("%s does not take part (%s)", site, reason)
     if not made:

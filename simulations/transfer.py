@@ -1,0 +1,55 @@
+"""Loss of finished runs on sites that were in no federation: whether what was learnt carries over."""
+
+from pathlib import Path
+
+import polars as pl
+import torch
+
+from client.evaluation.loss import evaluate_loss
+from client.site import open_site_shard
+from simulations.downstream import run_models
+from simulations.federation_folder import load_federation, site_folder
+from wardlaw.config import load_site_policy
+from wardlaw.errors import ShardError
+from wardlaw.files import write_atomically
+from wardlaw.records import RunRecord
+
+
+def evaluate_transfer(record: RunRecord, outside: Path) -> pl.DataFrame:
+    """Score a run's models on all patients of sites that it never saw.
+
+    Writes ``transfer.parquet`` to the run's record: a row a replica, site and split, with the
+    sums of `client.evaluation.loss.LossSums`.
+
+    Parameters
+    ----------
+    record : RunRecord
+    outside : Path
+        Federation folder of the other sites, prepared with the run's vocabulary.
+
+    Raises
+    ------
+    ShardError
+        If the other sites' shards are of another tokeniser.
+    """
+    torch.set_num_threads(record.config.train.threads)
+    manifest = load_federation(outside)
+    if manifest.tokenizer != record.config.data.tokenizer:
+        raise ShardError(
+            f"the sites outside have tokeniser {manifest.tokenizer[:16]}, "
+            f"the run has {record.config.data.tokenizer[:16]}",
+            where=str(outside),
+            remedy="Prepare them with --vocabulary of the run's federation",
+        )
+    rows = []
+    for replica, model in run_models(record).items():
+        for site in sorted(manifest.sites):
+            policy = load_site_policy(site_folder(outside, site) / "site.toml")
+            shard = open_site_shard(policy, manifest.tokenizer)
+            for split in shard.manifest.splits:
+                context = record.config.model.context
+                sums = evaluate_loss(model, shard.split(split), shard.manifest.scheme, context, 4 * context)
+                rows.append({"replica": replica, "site": site, "split": split, **vars(sums)})
+    table = pl.DataFrame(rows)
+    write_atomically(record.folder / "transfer.parquet", lambda path: table.write_parquet(path))
+    return table
