@@ -16,18 +16,27 @@ _STRATEGIES = {
     "fednesterov": "FedNesterov",
 }
 _ORDER = (CENTRALISED, LOCAL, *_STRATEGIES.values())
-# What differs between the runs of one arm, names them, or says where they lie.
-_WITHIN_AN_ARM = frozenset(
-    {"run.seed", "run.name", "run.records", "data.federation", "model.size", "train.tokens"}
-)
+_NAMES_AND_PLACES = frozenset({"run.name", "run.records", "data.federation"})
+_WITHIN_AN_ARM = frozenset({"run.seed", "model.size", "train.tokens"})
+# What is read without a server, by topology.
+_READ_ALONE = {CENTRALISED: frozenset[str](), LOCAL: frozenset({"federation.replicas"})}
 
 
 @dataclass(frozen=True)
 class Arms:
-    """Arm of each run, and the arms in the order of a report."""
+    """Arm of each run, and the arms in the order of a report.
+
+    Attributes
+    ----------
+    of_run : dict of str to str
+    order : tuple of str
+    splitting : dict of str to tuple of str
+        Settings that split a topology or strategy into arms, where any do.
+    """
 
     of_run: Mapping[str, str]
     order: tuple[str, ...]
+    splitting: Mapping[str, tuple[str, ...]]
 
 
 def base_arm(config: RunConfig) -> str:
@@ -41,21 +50,35 @@ def base_arm(config: RunConfig) -> str:
             return _STRATEGIES[config.strategy.name]
 
 
+def effective_settings(config: RunConfig) -> dict[str, Scalar]:
+    """Settings that a run's result can depend on: those of a server only where there is one."""
+    flat = {key: value for key, value in to_flat(config).items() if key not in _NAMES_AND_PLACES}
+    read = _READ_ALONE.get(base_arm(config))
+    if read is None:
+        return flat
+    unread = ("federation.", "strategy.")
+    return {key: value for key, value in flat.items() if key in read or not key.startswith(unread)}
+
+
 def name_arms(configs: Mapping[str, RunConfig], points: Mapping[str, tuple[int, int]]) -> Arms:
     """Name the arm of every run.
 
     Runs of one topology or strategy at one size and token budget may differ in their seed only: any
     other setting that takes several values there (say, ``federation.local-steps``) splits the arm and
-    stands in its name. A setting that changes with the size alone does not.
+    stands in its name. A setting that changes with the size or the budget alone does not, nor one that
+    differs between topologies and strategies, such as a learning rate tuned for each.
 
     Parameters
     ----------
     configs : dict of str to RunConfig
         By run.
     points : dict of str to (int, int)
-        Parameters and tokens of each run.
+        Parameters and token budget of each run.
     """
-    flat = {run: _comparable(config) for run, config in configs.items()}
+    flat = {
+        run: {key: value for key, value in effective_settings(config).items() if key not in _WITHIN_AN_ARM}
+        for run, config in configs.items()
+    }
     base = {run: base_arm(config) for run, config in configs.items()}
     together: dict[tuple[str, int, int], list[str]] = defaultdict(list)
     for run, point in points.items():
@@ -66,7 +89,8 @@ def name_arms(configs: Mapping[str, RunConfig], points: Mapping[str, tuple[int, 
             if len({flat[run][key] for run in runs}) > 1:
                 splitting[arm].add(key)
     names = {run: _label(base[run], flat[run], splitting[base[run]]) for run in configs}
-    return Arms(names, tuple(sorted(set(names.values()), key=_place)))
+    order = tuple(sorted(set(names.values()), key=_place))
+    return Arms(names, order, {arm: tuple(sorted(keys)) for arm, keys in splitting.items()})
 
 
 def _place(name: str) -> tuple[int, list[tuple[float, str]]]:
@@ -74,10 +98,6 @@ def _place(name: str) -> tuple[int, list[tuple[float, str]]]:
     words = name.replace(",", "").split()
     numbers = [(float(word), "") if word.replace(".", "", 1).isdigit() else (-1.0, word) for word in words]
     return _ORDER.index(words[0]), numbers
-
-
-def _comparable(config: RunConfig) -> dict[str, Scalar]:
-    return {key: value for key, value in to_flat(config).items() if key not in _WITHIN_AN_ARM}
 
 
 def _label(arm: str, settings: Mapping[str, Scalar], splitting: set[str]) -> str:

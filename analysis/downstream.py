@@ -7,47 +7,63 @@ import polars as pl
 from analysis.runs import Runs
 
 _logger = logging.getLogger(__name__)
-_NUMBERS = (
-    "auroc",
-    "auroc_low",
-    "auroc_high",
-    "auprc",
-    "auprc_low",
-    "auprc_high",
-    "prevalence",
-    "n",
-)
+_METRICS = tuple(f"{metric}{end}" for metric in ("auroc", "auprc") for end in ("", "_low", "_high"))
+_COUNTS = ("prevalence", "n", "positives", "patients")
 
 
 def downstream_table(runs: Runs) -> pl.DataFrame:
-    """A row a run, task and site: AUROC and AUPRC with their intervals, prevalence and patients.
+    """A row a task and run.
 
-    Prevalence is the AUPRC of a classifier that knows nothing, as 0.5 is its AUROC. A run without the
-    file has no rows; a file without the columns is logged and left out.
+    A run without the file has no rows; a file without the columns is logged and left out.
+
+    Returns
+    -------
+    polars.DataFrame
+        ``task``, ``arm``, ``parameters``, ``tokens``, ``seed``, ``models`` (replicas that answered);
+        ``auroc`` and ``auprc``, in the mean over models, with ``_low`` and ``_high``: of one model
+        the interval that the record holds, of several the lowest and highest model; ``prevalence``
+        (the AUPRC of the majority baseline, whose AUROC is 0.5), ``n`` questions, ``positives``,
+        ``patients``, ``resamples`` (of patients, behind the interval of one model).
     """
     pieces = []
     for row in runs.table.iter_rows(named=True):
-        path = runs.records[row["run"]].folder / "downstream.parquet"
+        record = runs.records[row["run"]]
+        path = record.folder / "downstream.parquet"
         if not path.exists():
             continue
         try:
-            found = pl.read_parquet(path)
-            places = [name for name in ("replica", "site") if name in found.columns]
-            scores = found.select("task", *places, *(pl.col(name).cast(pl.Float64) for name in _NUMBERS))
+            scores = pl.read_parquet(path).select(
+                "task",
+                "replica",
+                *(pl.col(name).cast(pl.Float64).fill_nan(None) for name in (*_METRICS, "prevalence")),
+                *(pl.col(name).cast(pl.Int64) for name in ("n", "positives", "patients")),
+            )
         except (OSError, pl.exceptions.PolarsError) as error:
             _logger.warning("%s is left out: %s", path, error)
             continue
+        identity = {name: pl.lit(row[name]) for name in ("arm", "parameters", "tokens", "seed")}
         pieces.append(
-            scores.select(
-                arm=pl.lit(row["arm"]),
-                parameters=pl.lit(row["parameters"]),
-                tokens=pl.lit(row["tokens"]),
-                seed=pl.lit(row["seed"]),
-                task="task",
-                where=pl.concat_str([pl.col(name).cast(pl.String) for name in places], separator=" / ")
-                if places
-                else pl.lit("all"),
-                **{name: pl.col(name) for name in _NUMBERS},
+            _over_models(scores).select(
+                "task",
+                **identity,
+                models="models",
+                **{name: pl.col(name) for name in (*_METRICS, *_COUNTS)},
+                resamples=pl.lit(record.config.evaluation.bootstrap),
             )
         )
-    return pl.concat(pieces) if pieces else pl.DataFrame()
+    if not pieces:
+        return pl.DataFrame()
+    order = {arm: place for place, arm in enumerate(runs.arms)}
+    return pl.concat(pieces).sort("task", pl.col("arm").replace_strict(order), "parameters", "tokens", "seed")
+
+
+def _over_models(scores: pl.DataFrame) -> pl.DataFrame:
+    one = pl.len() == 1
+    ends = {
+        f"{metric}_{end}": pl.when(one).then(pl.col(f"{metric}_{end}").first()).otherwise(extreme)
+        for metric in ("auroc", "auprc")
+        for end, extreme in (("low", pl.col(metric).min()), ("high", pl.col(metric).max()))
+    }
+    return scores.group_by("task", maintain_order=True).agg(
+        pl.col("auroc", "auprc").mean(), pl.col(_COUNTS).first(), models=pl.len(), **ends
+    )

@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from analysis.arms import name_arms
+from analysis.arms import base_arm, effective_settings, name_arms
 from wardlaw.errors import RecordError
 from wardlaw.records import RunRecord, RunResult, find_records, load_record
 
@@ -56,11 +56,14 @@ class Runs:
     Attributes
     ----------
     table : polars.DataFrame
-        A row a run: ``run``, ``arm``, ``size``, ``parameters``, ``non_embedding_parameters``,
-        ``tokens``, ``unique_tokens``, ``epochs``, ``flops``, ``loss_per_token``,
-        ``loss_per_event`` (nats), ``seed``, ``sites``, ``replicas``, ``local_steps`` (null when not
+        A row a run: ``run``, ``arm``, ``base_arm`` (topology or strategy), ``size``, ``parameters``,
+        ``non_embedding_parameters``, ``tokens`` (the budget), ``trained_tokens`` (what packing and
+        absent sites left of it), ``unique_tokens``, ``epochs``, ``flops``, ``loss_per_token``,
+        ``loss_per_event`` (nats), ``seed``, ``sites``, ``learning_rate``, ``local_steps`` (null when not
         federated), ``split``, ``patients`` (evaluated), ``wall_s``, ``bytes_down``, ``bytes_up``,
         ``synthetic``, ``fingerprint``; sorted by arm, size, tokens and seed.
+    splitting : dict of str to tuple of str
+        Settings that split a topology or strategy into arms, where any do.
     records : dict of str to RunRecord
         By ``run``.
     left_out : tuple of LeftOut
@@ -68,6 +71,7 @@ class Runs:
     """
 
     table: pl.DataFrame
+    splitting: Mapping[str, tuple[str, ...]]
     records: Mapping[str, RunRecord]
     left_out: tuple[LeftOut, ...]
     oracle: Oracle | None
@@ -99,18 +103,20 @@ def load_runs(folder: Path) -> Runs:
     ]
     rows: list[dict[str, Any]] = []
     records: dict[str, RunRecord] = {}
-    seen: dict[str, str] = {}
+    seen: dict[frozenset[tuple[str, object]], str] = {}
     for path in find_records(folder):
         name = _name(path, folder)
         try:
             record = load_record(path)
             row = {"run": name, **_row(record)}
-            if first := seen.get(row["fingerprint"]):
+            # Settings of a server change the fingerprint of a run without one, and nothing else.
+            experiment = frozenset(effective_settings(record.config).items())
+            if first := seen.get(experiment):
                 raise RecordError(f"duplicate: the same experiment as {first}")
         except RecordError as error:
             left_out.append(LeftOut(name, error.what))
             continue
-        seen[row["fingerprint"]] = name
+        seen[experiment] = name
         records[name] = record
         rows.append(row)
     if not rows:
@@ -129,7 +135,7 @@ def load_runs(folder: Path) -> Runs:
         arm=pl.col("run").replace_strict(arms.of_run, return_dtype=pl.String)
     )
     table = table.sort(pl.col("arm").replace_strict(order), "parameters", "tokens", "seed", "run")
-    return Runs(table, records, tuple(left_out), _read_oracle(folder / "oracle.json"))
+    return Runs(table, arms.splitting, records, tuple(left_out), _read_oracle(folder / "oracle.json"))
 
 
 def at_largest_budget(table: pl.DataFrame) -> pl.DataFrame:
@@ -154,10 +160,12 @@ def _row(record: RunRecord) -> dict[str, Any]:
     _check_losses(result, sites)
     federated = config.run.topology == "federated"
     return {
+        "base_arm": base_arm(config),
         "size": config.model.size,
         "parameters": result.parameters,
         "non_embedding_parameters": result.non_embedding_parameters,
-        "tokens": result.tokens,
+        "tokens": config.train.tokens,
+        "trained_tokens": result.tokens,
         "unique_tokens": result.unique_tokens,
         "epochs": result.tokens / result.unique_tokens,
         "flops": float(result.flops),
@@ -165,7 +173,7 @@ def _row(record: RunRecord) -> dict[str, Any]:
         "loss_per_event": result.loss_per_event,
         "seed": config.run.seed,
         "sites": result.sites,
-        "replicas": config.replicas,
+        "learning_rate": config.train.learning_rate,
         "local_steps": config.federation.local_steps if federated else None,
         "split": config.evaluation.split,
         "patients": int(sites.group_by("site").agg(pl.col("patients").max())["patients"].sum()),
