@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 IGNORED = -100
-"""Target of a token that has nothing to predict: a window's last token, and padding."""
+"""Target of a token that has nothing to predict: padding, and prompts that are only read."""
 
 
 @dataclass(frozen=True, eq=False)
