@@ -43,13 +43,15 @@ def evaluate(content: RecordDict, site: Site) -> RecordDict:
     config = site.config
     order = content.config_records[protocol.CONFIG]
     shard = open_site_shard(site.policy, tokenizer_of(content, config), verify=False)
-    require_patients(site.policy, shard.manifest.patients("train"))
+    split = str(order.get(protocol.SPLIT, config.evaluation.split))
+    # A loss on one or two patients is theirs.
+    require_patients(site.policy, shard.manifest.patients(split))
     torch.set_num_threads(config.train.threads)
     model = build_model(config.model, shard.manifest.vocabulary_size, config.run.seed)
     load_global(model, content.array_records[protocol.ARRAYS])
     sums = evaluate_loss(
         model.to(training_device(config.train)),
-        shard.split(str(order.get(protocol.SPLIT, config.evaluation.split))),
+        shard.split(split),
         shard.manifest.scheme,
         config.model.context,
         config.replica_batch_tokens,

@@ -127,12 +127,14 @@ def _replica(site: Site, shard: TokenShard) -> Replica:
 
 def _metrics(site: Site, replica: Replica, rows: list[dict[str, Any]], seconds: float) -> MetricRecord:
     tokens = sum(row["tokens"] for row in rows)
+    told = rounded(site.policy, tokens)
     return MetricRecord(
         {
             protocol.NUM_EXAMPLES: rounded(site.policy, replica.stream.unique_tokens),
             protocol.TRAIN_LOSS: sum(row["tokens"] * row["loss"] for row in rows) / tokens,
-            protocol.TRAIN_TOKENS: rounded(site.policy, tokens),
-            protocol.TRAIN_FLOPS: sum(row["flops"] for row in rows),
+            protocol.TRAIN_TOKENS: told,
+            # Exact FLOPs would tell the exact tokens.
+            protocol.TRAIN_FLOPS: sum(row["flops"] for row in rows) * told / tokens,
             protocol.TRAIN_SECONDS: seconds,
         }
     )

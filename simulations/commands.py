@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import Annotated
 
+import polars as pl
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -114,7 +115,10 @@ def transfer(
     for folder in find_records(runs):
         if only in folder.name:
             scored = evaluate_transfer(load_record(folder), outside)
-            for row in scored.group_by("replica", "site", maintain_order=True).sum().iter_rows(named=True):
+            sums = pl.col("nats", "tokens", "patients").sum()
+            for row in (
+                scored.group_by("replica", "site", maintain_order=True).agg(sums).iter_rows(named=True)
+            ):
                 typer.echo(
                     f"{folder.name} {row['replica']} on {row['site']}: "
                     f"{row['nats'] / row['tokens']:.4f} nats a token, {row['patients']} patients"
@@ -127,6 +131,7 @@ def _pinned(federation: Path, out: Path) -> dict[str, str]:
         "data.federation": str(federation.resolve()),
         "data.digest": federation_digest(federation),
         "data.tokenizer": manifest.tokenizer,
+        "data.sites": ",".join(sorted(manifest.sites)),
         "run.records": str(out.resolve()),
     }
 

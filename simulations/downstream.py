@@ -1,5 +1,6 @@
 """Clinical tasks on the models of finished runs: what a loss is worth at the bedside."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ from wardlaw.config import RunConfig
 from wardlaw.errors import RecordError
 from wardlaw.files import write_atomically
 from wardlaw.records import RunRecord
+
+logger = logging.getLogger(__name__)
 
 PROBED_SPLITS = ("train", "tuning")
 
@@ -55,7 +58,7 @@ def evaluate_downstream(record: RunRecord, tasks: tuple[str, ...], generation: G
     """Answer tasks on held-out patients of all sites with each model of a run.
 
     Writes ``downstream.parquet`` (a row a task, method and replica) and
-    ``predictions/<task>-<method>-<replica>.parquet`` in the meds-evaluation schema to the
+    ``predictions/<task>-<method>-<replica>/<site>.parquet`` in the meds-evaluation schema to the
     run's record.
 
     Parameters
@@ -77,6 +80,9 @@ def evaluate_downstream(record: RunRecord, tasks: tuple[str, ...], generation: G
     rows = []
     for task in tasks:
         sites = site_tasks(record.config, task)
+        if not _has_both_classes(record.config, sites):
+            logger.warning("%s is left out: every answer is the same here", task)
+            continue
         for replica, model in models.items():
             for method, answers in _answers(record.config, model, sites, task, generation).items():
                 _write_predictions(record.folder, f"{task}-{method}-{replica}", answers)
@@ -84,6 +90,8 @@ def evaluate_downstream(record: RunRecord, tasks: tuple[str, ...], generation: G
                     {"task": f"{task} ({method})", "replica": replica} | _scores(record.config, answers)
                 )
     table = pl.DataFrame(rows)
+    if not rows:
+        return table
     write_atomically(record.folder / "downstream.parquet", lambda path: table.write_parquet(path))
     return table
 
@@ -119,6 +127,16 @@ def _answers(
         methods["zero-shot"] = _generate(config, model, sites, task, generation)
     questions = _questions(config, sites)
     return {name: questions.with_columns(probability=answers) for name, answers in methods.items()}
+
+
+def _has_both_classes(config: RunConfig, sites: list[SiteTask]) -> bool:
+    """Whether a probe can be fitted and scored."""
+    splits = (*PROBED_SPLITS, config.evaluation.split)
+    found = [
+        pl.concat(site.prompts[split].labels for site in sites)["boolean_value"].n_unique()
+        for split in splits
+    ]
+    return min(found) == 2
 
 
 def _questions(config: RunConfig, sites: list[SiteTask]) -> pl.DataFrame:
@@ -200,11 +218,12 @@ def _scores(config: RunConfig, answers: pl.DataFrame) -> dict[str, float | int]:
 
 
 def _write_predictions(folder: Path, name: str, answers: pl.DataFrame) -> None:
-    table = answers.select(
-        "subject_id",
-        "prediction_time",
-        "boolean_value",
-        predicted_boolean_value=pl.col("probability") >= 0.5,
-        predicted_boolean_probability=pl.col("probability"),
-    )
-    write_atomically(folder / "predictions" / f"{name}.parquet", lambda path: table.write_parquet(path))
+    for (site,), own in answers.group_by("site", maintain_order=True):
+        table = own.select(
+            "subject_id",
+            "prediction_time",
+            "boolean_value",
+            predicted_boolean_value=pl.col("probability") >= 0.5,
+            predicted_boolean_probability=pl.col("probability"),
+        )
+        write_atomically(folder / "predictions" / name / f"{site}.parquet", table.write_parquet)

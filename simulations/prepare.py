@@ -1,6 +1,7 @@
 """From MEDS roots to a federation folder: one vocabulary for all, a shard at each site."""
 
 import logging
+import shutil
 from pathlib import Path
 
 import polars as pl
@@ -9,7 +10,6 @@ from client.app import app
 from client.site import open_site_shard
 from server.common_vocabulary import fit_common_vocabulary, tokenise_everywhere
 from simulations.federation_folder import (
-    MANIFEST,
     FederationManifest,
     save_federation,
     site_folder,
@@ -54,18 +54,18 @@ def prepare_federation(
     roots = {site: root for site, root in find_roots(meds).items() if count_stays(root) >= minimum_stays}
     if not roots:
         raise DataError(f"no MEDS root has {minimum_stays} stays", where=str(meds))
-    if (federation / MANIFEST).exists():
-        raise DataError("is a federation already", where=str(federation), remedy="Choose another --out")
+    if federation.exists():
+        raise DataError("is there already", where=str(federation), remedy="Choose another --out")
+    # Made beside its place and moved there when it is whole.
+    partial = federation.resolve().with_name(f".{federation.resolve().name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
     for site, root in roots.items():
-        write_site(federation, site, root)
-    provisional = FederationManifest(federation.name, False, scheme, "", dict.fromkeys(roots, ""))
-    save_federation(federation, provisional)
-    try:
-        manifest = _prepare_sites(federation, sorted(roots), scheme, vocabulary)
-    except BaseException:
-        (federation / MANIFEST).unlink()
-        raise
-    save_federation(federation, manifest)
+        write_site(partial, site, root)
+    name = federation.resolve().name
+    save_federation(partial, FederationManifest(name, False, scheme, "", dict.fromkeys(roots, "")))
+    manifest = _prepare_sites(partial, name, sorted(roots), scheme, vocabulary)
+    save_federation(partial, manifest)
+    partial.rename(federation)
     return manifest
 
 
@@ -90,7 +90,7 @@ def count_stays(root: Path) -> int:
 
 
 def _prepare_sites(
-    federation: Path, sites: list[str], scheme: Scheme, vocabulary: Vocabulary | None
+    federation: Path, name: str, sites: list[str], scheme: Scheme, vocabulary: Vocabulary | None
 ) -> FederationManifest:
     config = RunConfig(data=DataSection(federation=str(federation), vocabulary="fitted", scheme=scheme))
     grid = InProcessGrid(app, len(sites), to_flat(config))
@@ -116,7 +116,7 @@ def _prepare_sites(
         for site in made
     }
     return FederationManifest(
-        name=federation.resolve().name,
+        name=name,
         synthetic=any(shard.manifest.synthetic for shard in shards.values()),
         scheme=scheme,
         tokenizer=fitted.fingerprint,

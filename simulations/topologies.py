@@ -7,6 +7,8 @@ the same patients: those of every site's evaluation split.
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
+
 from client.evaluation.loss import evaluate_loss
 from client.shard import TokenShard
 from client.site import open_site_shard
@@ -38,6 +40,8 @@ def run_topology(config: RunConfig, records: Path) -> Path:
     """
     if config.run.topology == "federated":
         return run_in_process(config, records)
+    # Evaluation after a resumption must sum as training did.
+    torch.set_num_threads(config.train.threads)
     shards = {
         policy.site: open_site_shard(policy, config.data.tokenizer)
         for policy in participating_policies(config)

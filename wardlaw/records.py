@@ -129,8 +129,9 @@ def open_record(runs: Path, config: RunConfig) -> Path:
     """Make a run's folder with its manifest and environment, or find it again."""
     folder = record_folder(runs, config)
     if not (folder / "manifest.json").exists():
-        save_manifest(config, folder / "manifest.json")
+        # The manifest comes last: where it is, the rest is.
         write_text_atomically(folder / "environment.json", json.dumps(environment(), indent=2) + "\n")
+        save_manifest(config, folder / "manifest.json")
     return folder
 
 

@@ -30,6 +30,9 @@ class Prompts:
 def place_prompts(split: TokenSplit, labels: pl.DataFrame) -> Prompts:
     """Find each label's last visible token: the last one not later than its prediction time.
 
+    Times are compared in whole minutes, as the shard has them. A patient's last token, which says
+    that the record ends, is never visible: it would tell that nothing comes after.
+
     Parameters
     ----------
     split : TokenSplit
@@ -50,7 +53,7 @@ def place_prompts(split: TokenSplit, labels: pl.DataFrame) -> Prompts:
     first = split.first_token[owner]
     # A patient's minutes never descend, so the visible tokens are a prefix.
     visible = [
-        np.searchsorted(split.minutes[start : start + length], minute, side="right")
+        np.searchsorted(split.minutes[start : start + length - 1], minute, side="right")
         for start, length, minute in zip(first, split.lengths[owner], minutes, strict=True)
     ]
     stop = first + np.array(visible, dtype=np.int64)

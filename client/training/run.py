@@ -73,10 +73,11 @@ def train_alone(
         trained_s = time.perf_counter() - started
         done = stage.stop
         write_table(folder, "steps", rows)
-        save_state(checkpoints, replica, done)
-        retain_states(checkpoints, saved_steps(checkpoints)[-KEPT_STATES:])
         stages.append(_stage_row(stage, every, rows, trained_s, time.perf_counter() - started))
         write_table(folder, "rounds", stages)
+        # Last, since a state promises that the rows before it are there.
+        save_state(checkpoints, replica, done)
+        retain_states(checkpoints, saved_steps(checkpoints)[-KEPT_STATES:])
     return replica
 
 

@@ -27,14 +27,14 @@ def vocabulary():
 
 @pytest.fixture
 def split():
-    """Two patients: tokens at minutes 0, 60, 60, 3000 and 0, 10."""
+    """Two patients: tokens at minutes 0, 60, 60, 3000 and 0, 10, then each one's end."""
     return TokenSplit(
-        tokens=np.array([5, 6, 7, 8, 9, 10], np.uint16),
-        minutes=np.array([0, 60, 60, 3000, 0, 10], np.int32),
-        starts_event=np.ones(6, np.uint8),
+        tokens=np.array([5, 6, 7, 8, 3, 9, 10, 3], np.uint16),
+        minutes=np.array([0, 60, 60, 3000, 3000, 0, 10, 10], np.int32),
+        starts_event=np.array([1, 1, 1, 1, 0, 1, 1, 0], np.uint8),
         subject_ids=np.array([1, 2]),
-        first_token=np.array([0, 4]),
-        lengths=np.array([4, 2]),
+        first_token=np.array([0, 5]),
+        lengths=np.array([5, 3]),
         events=np.array([4, 2]),
         origin=np.array([ORIGIN, ORIGIN], "datetime64[us]"),
     )
@@ -49,9 +49,15 @@ def labels(*rows):
 
 
 def test_a_prompt_ends_with_the_prediction_time_inclusive(split):
-    prompts = place_prompts(split, labels((1, 59, True), (1, 60, True), (2, 10**6, False), (9, 5, True)))
-    assert list(zip(prompts.first, prompts.stop, strict=True)) == [(0, 1), (0, 3), (4, 6)]
-    assert prompts.labels["subject_id"].to_list() == [1, 1, 2]
+    prompts = place_prompts(split, labels((1, 59, True), (1, 60, True), (9, 5, True)))
+    assert list(zip(prompts.first, prompts.stop, strict=True)) == [(0, 1), (0, 3)]
+    assert prompts.labels["subject_id"].to_list() == [1, 1]
+
+
+def test_no_prompt_shows_that_the_record_ends(split):
+    # A question at the last event, as readmission asks at the last discharge.
+    prompts = place_prompts(split, labels((1, 3000, False), (2, 10, False), (2, 10**6, False)))
+    assert list(zip(prompts.first, prompts.stop, strict=True)) == [(0, 4), (5, 7), (5, 7)]
 
 
 def test_a_question_before_the_record_is_refused(split):
