@@ -90,7 +90,31 @@ def name_arms(configs: Mapping[str, RunConfig], points: Mapping[str, tuple[int, 
                 splitting[arm].add(key)
     names = {run: _label(base[run], flat[run], splitting[base[run]]) for run in configs}
     order = tuple(sorted(set(names.values()), key=_place))
-    return Arms(names, order, {arm: tuple(sorted(keys)) for arm, keys in splitting.items()})
+    return Arms(names, order, {arm: tuple(sorted(keys)) for arm, keys in splitting.items() if keys})
+
+
+def differing_settings(
+    configs: Mapping[str, RunConfig], arms: Mapping[str, str]
+) -> dict[str, dict[str, str]]:
+    """Settings that arms which all read them do not share: the values of each arm, by setting.
+
+    Parameters
+    ----------
+    configs : dict of str to RunConfig
+        By run.
+    arms : dict of str to str
+        Arm of each run, in the order of the report.
+    """
+    by_arm: dict[str, list[dict[str, Scalar]]] = defaultdict(list)
+    for run, arm in arms.items():
+        by_arm[arm].append(effective_settings(configs[run]))
+    shared = set.intersection(*(set(settings[0]) for settings in by_arm.values()))
+    found = {}
+    for key in sorted(shared - _WITHIN_AN_ARM - {"run.topology", "strategy.name"}):
+        values = {arm: {str(run[key]) for run in settings} for arm, settings in by_arm.items()}
+        if len({frozenset(of_arm) for of_arm in values.values()}) > 1:
+            found[key] = {arm: " or ".join(sorted(of_arm)) for arm, of_arm in values.items()}
+    return found
 
 
 def _place(name: str) -> tuple[int, list[tuple[float, str]]]:

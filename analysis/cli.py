@@ -29,7 +29,7 @@ Seed = Annotated[int, typer.Option(help="Seed of the bootstrap.")]
 def report(
     runs: RunsFolder,
     out: Annotated[Path, typer.Option(help="Folder of report.html and report.json.")],
-    title: Annotated[str, typer.Option(help="Title of the page; the folder's name where empty.")] = "",
+    title: Annotated[str, typer.Option(help="Title of the page; if empty, from the folder's name.")] = "",
     loss: Unit = "token",
     bootstrap: Replicates = 2000,
     seed: Seed = 0,

@@ -1,6 +1,6 @@
 """The report's figures, each drawn from the very tables that the page offers to download."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib as mpl
 import numpy as np
@@ -10,23 +10,21 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from analysis.arms import LOCAL
-from analysis.runs import Oracle
-from analysis.svg import GRID, INK, MARKERS, MUTED, PALETTE, PAPER, STYLE
-from analysis.ticks import linear_counts, log_counts
-from analysis.wording import count
+from analysis.svg import GRID, INK, MARKERS, MUTED, PALETTE, PAPER, STYLE, WIDTH
+from analysis.ticks import log_counts
 
-_WIDTH = 8.4
-Colour = tuple[float, ...]
+_MOST_INSIDE = 6
 
 
 def arm_styles(arms: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """Colour and marker of each arm."""
+    """Colour and marker of each arm; where colours repeat, markers differ."""
     return {
-        arm: (PALETTE[place % len(PALETTE)], MARKERS[place % len(MARKERS)]) for place, arm in enumerate(arms)
+        arm: (PALETTE[place % len(PALETTE)], MARKERS[(place + place // len(PALETTE)) % len(MARKERS)])
+        for place, arm in enumerate(arms)
     }
 
 
-def draw_loss_by_size(points: pl.DataFrame, curves: pl.DataFrame, unit: str, oracle: Oracle | None) -> Figure:
+def draw_loss_by_size(points: pl.DataFrame, curves: pl.DataFrame, up: str, floor: float | None) -> Figure:
     """Loss against parameters: a point a run, the fitted law with its band.
 
     Parameters
@@ -35,12 +33,13 @@ def draw_loss_by_size(points: pl.DataFrame, curves: pl.DataFrame, unit: str, ora
         ``arm``, ``parameters``, ``loss``.
     curves : polars.DataFrame
         ``arm``, ``parameters``, ``loss``, ``low``, ``high``.
-    unit : str
-        Unit of the loss.
-    oracle : Oracle or None
+    up : str
+        Label of the loss.
+    floor : float or None
+        Irreducible loss of the generating process.
     """
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(_WIDTH, 4.3))
+        figure = Figure(figsize=(WIDTH, 4.3))
         axes = figure.subplots()
         for arm, (colour, marker) in arm_styles(_in_order(points)).items():
             of_arm, curve = (table.filter(pl.col("arm") == arm) for table in (points, curves))
@@ -63,12 +62,16 @@ def draw_loss_by_size(points: pl.DataFrame, curves: pl.DataFrame, unit: str, ora
                 axes.fill_between(
                     curve["parameters"], curve["low"], curve["high"], color=colour, alpha=0.18, linewidth=0
                 )
-        if oracle is not None:
-            _draw_oracle(axes, oracle.loss(unit))
+        if floor is not None:
+            _draw_floor(axes, floor)
         log_counts(axes, points["parameters"])
         axes.set_xlabel("Parameters N (embeddings included)")
-        axes.set_ylabel(f"Held-out loss (nats per {unit})")
-        axes.legend(handles=_arm_handles(_in_order(points)))
+        axes.set_ylabel(up)
+        handles = _arm_handles(_in_order(points))
+        if len(handles) > _MOST_INSIDE:
+            figure.legend(handles=handles, loc="outside upper left", ncols=3)
+        else:
+            axes.legend(handles=handles)
     return figure
 
 
@@ -88,7 +91,7 @@ def draw_gaps(gaps: pl.DataFrame, styles: Mapping[str, tuple[str, str]]) -> Figu
     federated = gaps.filter(pl.col("arm") != LOCAL)
     both = 0 < len(federated) < len(gaps)
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(_WIDTH, 3.4))
+        figure = Figure(figsize=(WIDTH, 3.4))
         panels = figure.subplots(1, 1 + both, squeeze=False)[0]
         for axes, shown in zip(panels, (gaps, federated), strict=False):
             axes.axhline(0, color=MUTED, linewidth=1)
@@ -100,67 +103,29 @@ def draw_gaps(gaps: pl.DataFrame, styles: Mapping[str, tuple[str, str]]) -> Figu
                 _draw_with_intervals(axes, of_arm, aside, arm, styles[arm])
             log_counts(axes, shown["parameters"])
             axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
-            axes.legend(loc="best")
+            axes.legend(loc="best", fontsize=8.5 if len(arms) <= _MOST_INSIDE else 6.5)
         panels[-1].set_title("Federated arms only" if both else "")
         figure.supxlabel("Parameters N (embeddings included)", fontsize=9.5)
         figure.supylabel("Loss above centralised (%)", fontsize=9.5)
     return figure
 
 
-def draw_training(curves: pl.DataFrame) -> Figure:
-    """Training loss against tokens, a panel an arm and a line a size.
-
-    Parameters
-    ----------
-    curves : polars.DataFrame
-        ``arm``, ``parameters``, ``tokens``, ``loss`` (mean over replicas and seeds).
-    """
-
-    def draw(axes: Axes, arm: str, size: int, shade: Colour) -> None:
-        curve = curves.filter((pl.col("arm") == arm) & (pl.col("parameters") == size))
-        axes.plot(curve["tokens"], curve["loss"], color=shade, linewidth=1.3, label=count(size))
-        linear_counts(axes)
-
-    return _panel_an_arm(
-        curves, draw, "Tokens trained on, all replicas together", "Training loss (nats per token)"
-    )
-
-
-def draw_loss_by_tokens(points: pl.DataFrame, curves: pl.DataFrame, unit: str) -> Figure:
-    """Loss against tokens at each size with the fitted L(N, D), a panel an arm.
-
-    Parameters
-    ----------
-    points, curves : polars.DataFrame
-        ``arm``, ``parameters``, ``tokens``, ``loss``.
-    unit : str
-    """
-
-    def draw(axes: Axes, arm: str, size: int, shade: Colour) -> None:
-        here = (pl.col("arm") == arm) & (pl.col("parameters") == size)
-        run, curve = points.filter(here), curves.filter(here)
-        axes.plot(curve["tokens"], curve["loss"], color=shade, linewidth=1.2, label=count(size))
-        axes.plot(run["tokens"], run["loss"], "o", color=shade, markersize=4.5)
-        log_counts(axes, points["tokens"])
-
-    return _panel_an_arm(curves, draw, "Token budget D", f"Held-out loss (nats per {unit})")
-
-
-def draw_sites(sites: pl.DataFrame, unit: str, styles: Mapping[str, tuple[str, str]]) -> Figure:
+def draw_sites(sites: pl.DataFrame, across: str, styles: Mapping[str, tuple[str, str]]) -> Figure:
     """Held-out loss at each site, a row a site and a mark an arm.
 
     Parameters
     ----------
     sites : polars.DataFrame
         ``arm``, ``site``, ``loss``, ``low``, ``high`` (smallest and largest over seeds).
-    unit : str
+    across : str
+        Label of the loss.
     styles : dict of str to (colour, marker)
         By arm.
     """
     names = sites.group_by("site").agg(pl.col("loss").mean()).sort("loss", "site")["site"].to_list()
     arms = _in_order(sites)
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(_WIDTH, 1.3 + 0.34 * len(names)))
+        figure = Figure(figsize=(WIDTH, 1.3 + max(0.34, 0.07 * len(arms)) * len(names)))
         axes = figure.subplots()
         for place, arm in enumerate(arms):
             colour, marker = styles[arm]
@@ -174,33 +139,8 @@ def draw_sites(sites: pl.DataFrame, unit: str, styles: Mapping[str, tuple[str, s
         axes.set_yticks(range(len(names)), names)
         axes.set_ylim(-0.5, len(names) - 0.5)
         axes.grid(visible=False, axis="y")
-        axes.set_xlabel(f"Held-out loss (nats per {unit})")
-        figure.legend(loc="outside upper left", ncols=min(len(arms), 5))
-    return figure
-
-
-def _panel_an_arm(
-    table: pl.DataFrame, draw: Callable[[Axes, str, int, Colour], None], across: str, up: str
-) -> Figure:
-    """Small multiples: ``draw(axes, arm, size, shade)`` for each arm's panel and each size."""
-    arms, sizes = _in_order(table), sorted(table["parameters"].unique())
-    columns = min(len(arms), 4)
-    rows = -(-len(arms) // columns)
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(_WIDTH, 2.7 * rows + 0.6))
-        panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
-        shades = mpl.colormaps["viridis"](np.linspace(0.25, 0.85, len(sizes)))
-        for axes, arm in zip(panels, arms, strict=False):
-            for size, shade in zip(sizes, shades, strict=True):
-                draw(axes, arm, size, tuple(shade))
-            axes.set_title(arm)
-        for axes in panels[len(arms) :]:
-            axes.set_visible(False)
-        handles, labels = panels[0].get_legend_handles_labels()
-        labels = [f"{label} parameters" if place == 0 else label for place, label in enumerate(labels)]
-        figure.legend(handles, labels, loc="outside upper left", ncols=min(len(sizes), 8))
-        figure.supxlabel(across, fontsize=9.5)
-        figure.supylabel(up, fontsize=9.5)
+        axes.set_xlabel(across)
+        figure.legend(loc="outside upper left", ncols=min(len(arms), 4))
     return figure
 
 
@@ -231,12 +171,7 @@ def _arm_handles(arms: Sequence[str]) -> list[Line2D]:
     ]
 
 
-def _in_order(table: pl.DataFrame) -> list[str]:
-    arms: list[str] = table["arm"].unique(maintain_order=True).to_list()
-    return arms
-
-
-def _draw_oracle(axes: Axes, loss: float) -> None:
+def _draw_floor(axes: Axes, loss: float) -> None:
     axes.axhline(loss, color=INK, linewidth=1.1, linestyle=(0, (5, 3)))
     axes.annotate(
         "irreducible loss of the generating process",
@@ -247,3 +182,8 @@ def _draw_oracle(axes: Axes, loss: float) -> None:
         fontsize=8.5,
         color=INK,
     )
+
+
+def _in_order(table: pl.DataFrame) -> list[str]:
+    arms: list[str] = table["arm"].unique(maintain_order=True).to_list()
+    return arms

@@ -13,6 +13,7 @@ from analysis.fits import Fit, fit_arm
 from analysis.law import ScalingLaw
 from analysis.power_law import PowerLaw, PurePowerLaw
 from analysis.runs import LOSSES, Runs, at_largest_budget
+from analysis.sweeps import Sweep, find_sweeps
 from wardlaw.errors import RecordError
 
 
@@ -51,6 +52,8 @@ class Findings:
         ``largest``, by arm.
     largest : (int, int) or None
         Parameters and tokens of the largest size that all arms have.
+    sweeps : tuple of Sweep
+        Of settings that split arms.
     replicates : int
     """
 
@@ -64,6 +67,7 @@ class Findings:
     differences: Mapping[str, Interval]
     closed: Mapping[str, Interval]
     largest: tuple[int, int] | None
+    sweeps: tuple[Sweep, ...]
     replicates: int
 
     @property
@@ -116,6 +120,7 @@ def analyse(runs: Runs, *, unit: str = "token", replicates: int = 2000, seed: in
         differences=_differences(curves),
         closed=_closed(means, largest),
         largest=largest,
+        sweeps=find_sweeps(runs, loss),
         replicates=replicates,
     )
 

@@ -1,56 +1,30 @@
-"""The report's panels: a figure, its caption and the tables behind it."""
-
-import base64
-from dataclasses import dataclass
+"""The report's panels about loss, and all of them in the order of the page."""
 
 import polars as pl
 
-from analysis import figures, tables
+from analysis import figures, small_multiples, tables
 from analysis.arms import LOCAL
 from analysis.findings import Findings
+from analysis.panel import Panel
 from analysis.runs import Runs
-from analysis.sentences import interval_method
+from analysis.sentences import best_settings, interval_method
 from analysis.svg import inline_svg
+from analysis.sweeps import Sweep
+from analysis.task_panel import task_panel
+from analysis.transfer_panel import transfer_panel
 from analysis.wording import count
-
-
-@dataclass(frozen=True)
-class Panel:
-    """One figure of the report.
-
-    Attributes
-    ----------
-    key : str
-        Name of its files and anchor.
-    title, caption, svg : str
-    data : dict of str to polars.DataFrame
-        The tables drawn, by name.
-    """
-
-    key: str
-    title: str
-    caption: str
-    svg: str
-    data: dict[str, pl.DataFrame]
-
-    @property
-    def downloads(self) -> dict[str, str]:
-        """``data:`` links of the tables as CSV, by name."""
-        return {name: csv_link(table) for name, table in self.data.items()}
-
-
-def csv_link(table: pl.DataFrame) -> str:
-    """A table as a ``data:`` link that a browser saves without any network."""
-    return f"data:text/csv;base64,{base64.b64encode(table.write_csv().encode()).decode()}"
 
 
 def build_panels(runs: Runs, findings: Findings) -> list[Panel]:
     """Every figure that these runs support, in the order of the page."""
     panels = (
+        *(_sweep(sweep) for sweep in findings.sweeps),
         _loss_by_size(runs, findings),
         _gaps(runs, findings),
         _loss_by_tokens(runs, findings),
         _sites(runs, findings),
+        transfer_panel(runs, findings),
+        task_panel(runs),
         _training(runs, findings),
     )
     return [panel for panel in panels if panel is not None]
@@ -62,6 +36,26 @@ def describe_runs(table: pl.DataFrame) -> str:
     return (
         f"{len(table)} runs, {table['parameters'].n_unique()} sizes, "
         f"seeds {', '.join(str(seed) for seed in seeds)}"
+    )
+
+
+def _axis(runs: Runs, findings: Findings) -> str:
+    return f"{runs.evaluated.capitalize()} loss (nats per {findings.unit})"
+
+
+def _sweep(sweep: Sweep) -> Panel:
+    name = sweep.setting.split(".")[-1]
+    seeds = ", ".join(str(number) for number in sorted(sweep.table["seeds"].unique()))
+    return Panel(
+        f"sweep-{name}",
+        f"Values tried: {name}",
+        f"Loss above the lowest of the same arm and size. Seeds a point: {seeds}. {best_settings(sweep)}",
+        inline_svg(
+            small_multiples.draw_sweep(sweep.table, name, "Loss above the lowest (%)"),
+            f"sweep-{name}",
+            f"Loss against {name}, by arm and size",
+        ),
+        {"losses": sweep.table},
     )
 
 
@@ -79,14 +73,15 @@ def _loss_by_size(runs: Runs, findings: Findings) -> Panel:
         if runs.oracle
         else ""
     )
+    floor = runs.oracle.loss(findings.unit) if runs.oracle else None
     return Panel(
         "loss-by-size",
-        "Held-out loss against model size",
+        f"{runs.evaluated.capitalize()} loss against model size",
         f"A point is a run on patients never trained on. {law}{band}{dashed}{describe_runs(points)}.",
         inline_svg(
-            figures.draw_loss_by_size(points, curves, findings.unit, runs.oracle),
+            figures.draw_loss_by_size(points, curves, _axis(runs, findings), floor),
             "loss-by-size",
-            "Held-out loss against parameters, by arm",
+            "Loss against parameters, by arm",
         ),
         {"runs": points, "curves": curves},
     )
@@ -117,13 +112,13 @@ def _loss_by_tokens(runs: Runs, findings: Findings) -> Panel | None:
         return None
     return Panel(
         "loss-by-tokens",
-        "Held-out loss against tokens",
-        "Lines: L(N, D) = E + A / N^alpha + B / D^beta, fitted to all runs of an arm; D counts tokens seen, "
-        f"repeated ones included. {describe_runs(points)}.",
+        f"{runs.evaluated.capitalize()} loss against tokens",
+        "Lines: L(N, D) = E + A / N^alpha + B / D^beta, fitted to all runs of an arm; D is the token "
+        f"budget, in which repeated tokens count each time. {describe_runs(points)}.",
         inline_svg(
-            figures.draw_loss_by_tokens(points, curves, findings.unit),
+            small_multiples.draw_loss_by_tokens(points, curves, _axis(runs, findings)),
             "loss-by-tokens",
-            "Held-out loss against tokens, by size and arm",
+            "Loss against tokens, by size and arm",
         ),
         {"runs": points, "curves": curves},
     )
@@ -143,10 +138,10 @@ def _sites(runs: Runs, findings: Findings) -> Panel | None:
     return Panel(
         "sites",
         "The same, hospital by hospital",
-        f"Loss on each site's own held-out patients at {count(findings.largest[0])} parameters, mean over "
-        f"seeds; the line spans the seeds.{local}",
+        f"Loss on each site's own {runs.evaluated} patients at {count(findings.largest[0])} parameters, "
+        f"mean over seeds; the line spans the seeds.{local}",
         inline_svg(
-            figures.draw_sites(table, findings.unit, styles), "sites", "Held-out loss at each site, by arm"
+            figures.draw_sites(table, _axis(runs, findings), styles), "sites", "Loss at each site, by arm"
         ),
         {"sites": table},
     )
@@ -160,7 +155,9 @@ def _training(runs: Runs, findings: Findings) -> Panel | None:
         "training",
         "Training curves",
         "Loss on training batches, mean over replicas and seeds, in groups of steps. Not comparable with "
-        "held-out loss, and in the local and federated arms each replica sees its own site only.",
-        inline_svg(figures.draw_training(table), "training", "Training loss against tokens, by arm and size"),
+        "evaluation loss, and in the local and federated arms each replica sees its own site only.",
+        inline_svg(
+            small_multiples.draw_training(table), "training", "Training loss against tokens, by arm and size"
+        ),
         {"training": table},
     )

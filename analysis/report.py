@@ -10,18 +10,17 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
-from analysis.downstream import downstream_table
 from analysis.findings import Findings, analyse
-from analysis.fits import Fit
-from analysis.panels import Panel, build_panels, csv_link
+from analysis.fit_tables import fit_tables, refused, seed_noise_text
+from analysis.panel import Panel, csv_link
+from analysis.panels import build_panels
 from analysis.runs import Runs, load_runs
 from analysis.sentences import cautions, data_label, headline, interval_method
 from analysis.tables import run_table
-from analysis.wording import count, interval_text, significant
+from analysis.wording import count, significant
 from wardlaw import __version__
 from wardlaw.files import write_text_atomically
 
@@ -36,7 +35,6 @@ class Report:
     runs: Runs
     findings: Findings
     panels: tuple[Panel, ...]
-    downstream: pl.DataFrame
 
     def to_json(self) -> dict[str, Any]:
         """Every number on the page."""
@@ -62,7 +60,6 @@ class Report:
                 panel.key: {name: table.to_dicts() for name, table in panel.data.items()}
                 for panel in self.panels
             },
-            "downstream": self.downstream.to_dicts(),
             "runs": self.runs.table.to_dicts(),
             "left_out": [asdict(left_out) for left_out in self.runs.left_out],
             "environments": environments(self.runs),
@@ -79,7 +76,7 @@ def build_report(
     folder : Path
         Run records at any depth; an ``oracle.json`` beside them is drawn.
     title : str
-        Of the page; the folder's name where empty.
+        Of the page; where empty the folder's name, or its parent's if the folder is called ``runs``.
     unit : {"token", "event"}
     replicates, seed : int
         Of the bootstrap.
@@ -87,7 +84,7 @@ def build_report(
     runs = load_runs(folder)
     findings = analyse(runs, unit=unit, replicates=replicates, seed=seed)
     panels = tuple(build_panels(runs, findings))
-    return Report(title or folder.resolve().name, runs, findings, panels, downstream_table(runs))
+    return Report(title or _default_title(folder.resolve()), runs, findings, panels)
 
 
 def write_report(report: Report, out: Path) -> Path:
@@ -122,14 +119,14 @@ def render(report: Report) -> str:
         fit_tables=fit_tables(findings),
         refusals=refused(findings),
         unit=findings.unit,
+        evaluated=runs.evaluated,
+        differing=differing_text(runs),
         method=interval_method(findings),
         seed_noise=seed_noise_text(findings),
         oracle=runs.oracle,
         runs=runs.table.to_dicts(),
         runs_csv=csv_link(run_table(runs)),
         left_out=runs.left_out,
-        downstream=report.downstream.to_dicts(),
-        downstream_csv=csv_link(report.downstream),
         environments=environments(runs),
         drawn={arm: fit.law.name for arm, fit in findings.curves.items()},
     )
@@ -139,7 +136,8 @@ def facts(runs: Runs) -> dict[str, str]:
     """The study in a line of figures."""
     table = runs.table
     columns = {
-        name: table[name].to_numpy() for name in ("parameters", "tokens", "unique_tokens", "epochs", "sites")
+        name: table[name].to_numpy()
+        for name in ("parameters", "tokens", "trained_tokens", "unique_tokens", "epochs", "sites")
     }
     spans = {name: _span(values.min(), values.max()) for name, values in columns.items()}
     return {
@@ -149,62 +147,15 @@ def facts(runs: Runs) -> dict[str, str]:
         "seeds": ", ".join(str(seed) for seed in sorted(table["seed"].unique())),
         "sites": spans["sites"],
         "patients evaluated": ", ".join(f"{n:,}" for n in sorted(table["patients"].unique())),
-        "tokens trained on": spans["tokens"],
+        "token budget": spans["tokens"],
+        "tokens trained on": spans["trained_tokens"],
         "unique tokens": spans["unique_tokens"],
         "epochs": spans["epochs"],
     }
 
 
-def fit_tables(findings: Findings) -> list[dict[str, Any]]:
-    """The fits as the page shows them: a table a law and way of counting N, warnings gathered below."""
-    groups: dict[tuple[str, str], list[Fit]] = {}
-    for fit in findings.fits:
-        counted = "without embeddings" if "non_embedding_parameters" in fit.columns else "all parameters"
-        groups.setdefault((fit.law.formula, counted), []).append(fit)
-    drawn = {id(fit) for fit in findings.curves.values()}
-    tables = [
-        {
-            "formula": formula,
-            "counted": counted,
-            "drawn": any(id(fit) in drawn for fit in fits),
-            "source": fits[0].law.source,
-            "parameters": fits[0].law.parameters,
-            "rows": [_fit_row(fit) for fit in fits],
-            "warnings": _gathered_warnings(fits),
-        }
-        for (formula, counted), fits in groups.items()
-    ]
-    return sorted(tables, key=lambda table: not table["drawn"])
-
-
-def _fit_row(fit: Fit) -> dict[str, Any]:
-    convergence = fit.law.convergence_
-    return {
-        "arm": fit.arm,
-        "params": [interval_text(fit.intervals[name]) for name in fit.law.parameters],
-        "n": fit.law.n_,
-        "points": fit.points,
-        "objective": f"{fit.law.objective_:.3g}",
-        "reached": f"{100 * convergence.reached_best:.0f} % of {convergence.starts}",
-        "gradient": f"{convergence.gradient_norm:.0e}",
-        "misfit": "" if fit.misfit is None else f"{fit.misfit:.2g}",
-    }
-
-
-def refused(findings: Findings) -> list[str]:
-    """Laws that were not fitted and why, arms with the same reason together."""
-    by_reason: dict[tuple[str, str], list[str]] = {}
-    for refusal in findings.refusals:
-        by_reason.setdefault((refusal.law, refusal.reason), []).append(refusal.arm)
-    return [f"{law} ({', '.join(arms)}): {reason}." for (law, reason), arms in by_reason.items()]
-
-
-def _gathered_warnings(fits: list[Fit]) -> list[str]:
-    by_text: dict[str, list[str]] = {}
-    for fit in fits:
-        for warning in fit.warnings:
-            by_text.setdefault(warning, []).append(fit.arm)
-    return [f"{', '.join(arms)}: {text}." for text, arms in by_text.items()]
+def _default_title(folder: Path) -> str:
+    return folder.parent.name if folder.name == "runs" else folder.name
 
 
 def mathematics(text: str) -> Markup:
@@ -214,13 +165,12 @@ def mathematics(text: str) -> Markup:
     return Markup(re.sub(r"(?<![\w-])-(?=[\d&])", "&minus;", greek))
 
 
-def seed_noise_text(findings: Findings) -> str:
-    """Spread between seeds, by arm: the floor below which no difference means anything."""
+def differing_text(runs: Runs) -> str:
+    """Settings that arms do not share, with the values of each."""
     return "; ".join(
-        f"{arm} unknown (no size has two seeds)"
-        if fit.noise.deviation is None
-        else f"{arm} {100 * fit.noise.deviation:.2g} % ({fit.noise.degrees} degrees of freedom)"
-        for arm, fit in findings.curves.items()
+        f"{key.split('.')[-1]} ({', '.join(f'{arm} {value[:12]}' for arm, value in values.items())})"
+        for key, values in runs.differing.items()
+        if key not in {setting for settings in runs.splitting.values() for setting in settings}
     )
 
 

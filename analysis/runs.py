@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from analysis.arms import base_arm, effective_settings, name_arms
+from analysis.arms import base_arm, differing_settings, effective_settings, name_arms
 from wardlaw.errors import RecordError
 from wardlaw.records import RunRecord, RunResult, find_records, load_record
 
@@ -81,6 +81,17 @@ class Runs:
         """Arms in the order of the report: centralised, local, then federated by name."""
         arms: list[str] = self.table["arm"].unique(maintain_order=True).to_list()
         return arms
+
+    @property
+    def differing(self) -> dict[str, dict[str, str]]:
+        """Settings that arms do not share: the values of each arm, by setting."""
+        arms = dict(self.table.select("run", "arm").iter_rows())
+        return differing_settings({run: self.records[run].config for run in arms}, arms)
+
+    @property
+    def evaluated(self) -> str:
+        """Split that the losses are on, in words: ``held-out``, or what it is instead."""
+        return " and ".join(split.replace("_", "-") for split in sorted(self.table["split"].unique()))
 
 
 def load_runs(folder: Path) -> Runs:

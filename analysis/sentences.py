@@ -6,12 +6,16 @@ from analysis.arms import CENTRALISED, LOCAL
 from analysis.bootstrap import POOLED_DEVIATIONS, Interval
 from analysis.findings import Findings
 from analysis.runs import Runs
+from analysis.sweeps import Sweep
 from analysis.wording import count, interval_text, significant
 
 _FEW_SEEDS = 5
 _FEW_SIZES = 6
 _REPEATED = 4.0
 _WIDE_PERCENT = 0.1
+_OFF_BUDGET = 0.05
+# Where arms differ in these, a gap between them is not one of topology or strategy.
+_SAME_DATA = ("data.digest", "data.tokenizer", "data.sites", "evaluation.split", "model.context")
 
 
 def data_label(runs: Runs) -> tuple[str, str]:
@@ -30,7 +34,8 @@ def data_label(runs: Runs) -> tuple[str, str]:
 
 def headline(runs: Runs, findings: Findings) -> list[str]:
     """The main findings, most important first; one sentence each."""
-    sentences = [*_at_the_largest_size(findings), *_exponents(findings)]
+    sentences = [*_at_the_largest_size(runs, findings), *_exponents(findings)]
+    sentences += [best_settings(sweep) for sweep in findings.sweeps]
     return sentences or [_only_losses(runs, findings)]
 
 
@@ -50,16 +55,19 @@ def cautions(runs: Runs, findings: Findings) -> list[str]:
             f"{_seeds(fewest)} a size is few: the spread between seeds is pooled over sizes to have any "
             "interval at all, on the assumption that it is the same fraction of the loss at each."
         )
-    if sizes < _FEW_SIZES:
+    if sizes == 1:
+        found.append("One size was trained: nothing here says how the loss changes with size.")
+    elif sizes < _FEW_SIZES:
         found.append(
             f"{sizes} sizes decide the curve's shape: an irreducible loss and an exponent fitted to so few "
             "depend strongly on each other, and another law could fit as well."
         )
-    largest = int(table["parameters"].to_numpy().max())
-    found.append(
-        f"Nothing beyond {count(largest)} parameters was trained. Curves are drawn to twice that and are "
-        "a guess from there."
-    )
+    if findings.curves:
+        largest = int(table["parameters"].to_numpy().max())
+        found.append(
+            f"Nothing beyond {count(largest)} parameters was trained. Curves are drawn to twice that and are "
+            "a guess from there."
+        )
     if table.group_by("arm", "parameters").agg(pl.col("tokens").n_unique())["tokens"].max() == 1:
         budgets = sorted(table["tokens"].unique())
         if len(budgets) == 1:
@@ -73,10 +81,16 @@ def cautions(runs: Runs, findings: Findings) -> list[str]:
             f"The drawn law misses the measured sizes of {', '.join(crooked)} by more than seed noise "
             "explains: its parameters describe a curve that the runs do not follow."
         )
+    found += _off_budget(table)
+    if unlike := [key for key in _SAME_DATA if key in runs.differing]:
+        found.append(
+            f"The arms differ in {', '.join(unlike)}: a gap between them is not one between topologies or "
+            "strategies alone."
+        )
     patients = ", ".join(f"{number:,}" for number in sorted(table["patients"].unique()))
     found.append(
-        f"Losses are on {patients} held-out patients. The intervals hold the noise between seeds, not the "
-        "chance of which patients, or which hospitals, these happen to be."
+        f"Losses are on {patients} {runs.evaluated} patients. The intervals hold the noise between seeds, "
+        "not the chance of which patients, or which hospitals, these happen to be."
     )
     epochs = float(table["epochs"].to_numpy().max())
     if epochs > _REPEATED:
@@ -85,11 +99,44 @@ def cautions(runs: Runs, findings: Findings) -> list[str]:
             "are worth less than fresh ones (arXiv 2305.16264)."
         )
     if table["split"].unique().to_list() != ["held_out"]:
-        found.append("Some losses are on the tuning split, which choices of settings may have seen.")
+        found.append(
+            f"Losses are on the {runs.evaluated} split: those of the tuning split may have chosen the settings."
+        )
     return found
 
 
-def _at_the_largest_size(findings: Findings) -> list[str]:
+def best_settings(sweep: Sweep) -> str:
+    """Which value of a swept setting gave the lowest loss, at each arm's sizes."""
+    name = sweep.setting.split(".")[-1]
+    best = [
+        f"{arm} " + ", ".join(f"{row['value']} at {count(row['parameters'])}" for row in rows.to_dicts())
+        for (arm,), rows in sweep.lowest.group_by("arm", maintain_order=True)
+    ]
+    at_edge = sweep.lowest.filter("at_edge")["arm"].unique(maintain_order=True)
+    edge = (
+        f"For {', '.join(at_edge)} the best is at the edge of the values tried: a better one may lie beyond."
+    )
+    return f"Lowest loss by {name}: {'; '.join(best)} parameters. {edge if len(at_edge) else ''}".strip()
+
+
+def _off_budget(table: pl.DataFrame) -> list[str]:
+    """Arms whose runs trained on clearly more or fewer tokens than their budget."""
+    shares = table.group_by("arm", maintain_order=True).agg(
+        (pl.col("trained_tokens") / pl.col("tokens")).mean().alias("share")
+    )
+    return [
+        f"{arm} trained on {share:.2f} times its token budget, all hospitals together: "
+        + (
+            "each of them takes the steps of a full replica, and there are more of them than replicas."
+            if share > 1
+            else "hospitals abstained or failed, or their windows were not full."
+        )
+        for arm, share in shares.rows()
+        if abs(share - 1) > _OFF_BUDGET
+    ]
+
+
+def _at_the_largest_size(runs: Runs, findings: Findings) -> list[str]:
     if findings.largest is None or CENTRALISED not in findings.means:
         return []
     parameters = findings.largest[0]
@@ -98,7 +145,8 @@ def _at_the_largest_size(findings: Findings) -> list[str]:
     sentences = []
     for arm, gap in at_largest.items():
         sentence = (
-            f"At {count(parameters)} parameters, {arm} {_compared(gap.percent)} training on the pooled data"
+            f"At {count(parameters)} parameters, {arm} {_compared(gap.percent, runs.evaluated)} "
+            "training on the pooled data"
         )
         if closed := findings.closed.get(arm):
             sentence += f": it closes {_percent(closed)} of the gap that hospitals training alone leave"
@@ -106,17 +154,17 @@ def _at_the_largest_size(findings: Findings) -> list[str]:
     if local:
         sentences.append(
             f"At {count(parameters)} parameters, hospitals training alone "
-            f"{_compared(local.percent, plural=True)} training on the pooled data."
+            f"{_compared(local.percent, runs.evaluated, plural=True)} training on the pooled data."
         )
     return sentences
 
 
-def _compared(percent: Interval, *, plural: bool = False) -> str:
+def _compared(percent: Interval, evaluated: str, *, plural: bool = False) -> str:
     have, are = ("have", "are") if plural else ("has", "is")
     if percent.low is not None and not percent.excludes_zero:
-        return f"{are} not measurably different in held-out loss ({_percent(percent)}) from"
+        return f"{are} not measurably different in {evaluated} loss ({_percent(percent)}) from"
     direction = "higher" if percent.estimate > 0 else "lower"
-    return f"{have} a held-out loss {_percent(_magnitude(percent))} {direction} than"
+    return f"{have} a {evaluated} loss {_percent(_magnitude(percent))} {direction} than"
 
 
 def _percent(interval: Interval) -> str:
@@ -153,9 +201,10 @@ def _exponents(findings: Findings) -> list[str]:
 
 def _only_losses(runs: Runs, findings: Findings) -> str:
     best = findings.curve_runs.sort(findings.loss).row(0, named=True)
+    lowest = significant(best[findings.loss], 4)
     return (
-        f"The lowest of {len(runs.table)} held-out losses is {significant(best[findings.loss], 4)} nats a "
-        f"{findings.unit} ({best['arm']}, {count(best['parameters'])} parameters, seed {best['seed']}); "
+        f"The lowest of {len(runs.table)} {runs.evaluated} losses is {lowest} nats a {findings.unit} "
+        f"({best['arm']}, {count(best['parameters'])} parameters, seed {best['seed']}); "
         "these runs hold nothing to compare it with."
     )
 

@@ -16,6 +16,8 @@ _VARIABLES = {INK: "--ink", MUTED: "--muted", GRID: "--grid", PAPER: "--paper"}
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6BB1", "#7F7F7F")
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", "<")
 
+WIDTH = 8.4
+
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.size": 9.5,

@@ -120,7 +120,7 @@ def site_table(runs: Runs, findings: Findings) -> pl.DataFrame:
     pieces = []
     for row in at_largest.iter_rows(named=True):
         losses = site_losses(runs.records[row["run"]]).with_columns(loss=pl.col("nats") / pl.col(denominator))
-        own = losses.filter(pl.col("replica") == pl.col("site")) if row["base_arm"] == LOCAL else losses.clear()
+        own = losses.filter(pl.col("replica") == pl.col("site")) if row["arm"] == LOCAL else losses.clear()
         for arm, rows in ((row["arm"], losses), (OWN_SITE, own)):
             pieces.append(
                 rows.group_by("site")

@@ -31,6 +31,7 @@ def write_run(
     strategy: str = "fedavg",
     tokens: int = 409_600,
     local_steps: int = 10,
+    learning_rate: float = 0.01,
     finished: bool = True,
 ) -> Path:
     """One record whose pooled loss per token is ``loss``."""
@@ -38,7 +39,7 @@ def write_run(
         {
             "run": {"name": f"{topology}-{strategy}-{size}-{seed}", "seed": seed, "topology": topology},
             "model": {"size": size, "context": 256},
-            "train": {"tokens": tokens, "batch-tokens": 4096},
+            "train": {"tokens": tokens, "batch-tokens": 4096, "learning-rate": learning_rate},
             "federation": {"replicas": 4, "local-steps": local_steps},
             "strategy": {"name": strategy} | ({"proximal-mu": 0.01} if strategy == "fedprox" else {}),
         }

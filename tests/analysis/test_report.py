@@ -16,7 +16,6 @@ from analysis.findings import analyse
 from analysis.report import build_report, digest, write_report
 from analysis.runs import load_runs
 from wardlaw.errors import RecordError
-from wardlaw.records import find_records
 
 REPLICATES = 300
 
@@ -158,17 +157,16 @@ def test_the_same_records_give_the_same_page(make_study, tmp_path):
     assert pages[0] == pages[1]
 
 
-def test_tasks_are_shown_where_the_records_hold_them(make_study, tmp_path):
-    runs = make_study(tmp_path / "runs", seeds=(0,), arms=("FedAvg",))
-    row = {"task": "mortality", "site": "all", "auroc": 0.81, "auroc_low": 0.78, "auroc_high": 0.84}
-    row |= {"auprc": 0.31, "auprc_low": 0.25, "auprc_high": 0.38, "prevalence": 0.1, "n": 250}
-    first, second, *_ = find_records(runs)
-    pl.DataFrame([row]).write_parquet(first / "downstream.parquet")
-    (second / "downstream.parquet").write_bytes(b"not parquet")
-    report = build_report(runs, replicates=100)
-    text = write_report(report, tmp_path / "out").read_text()
-    assert "0.810 (0.780 to 0.840)" in text
-    assert len(report.downstream) == 1
+def test_a_sweep_is_drawn_and_its_best_values_are_named(make_run, tmp_path):
+    for size, best in (("xs", 0.01), ("40k", 0.02)):
+        for rate in (0.005, 0.01, 0.02):
+            make_run(tmp_path / "runs", loss=2.0 + abs(rate - best), size=size, learning_rate=rate)
+    report = build_report(tmp_path / "runs", replicates=100)
+    assert report.panels[0].key == "sweep-learning-rate"
+    sentence = report.to_json()["headline"][0]
+    assert "FedAvg 0.01 at 10 K, 0.02 at 40 K parameters" in sentence
+    assert "For FedAvg the best is at the edge" in sentence
+    assert report.title == tmp_path.name
 
 
 def test_one_size_only_still_makes_a_page_that_fits_nothing(make_study, tmp_path):

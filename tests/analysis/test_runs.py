@@ -7,7 +7,9 @@ import shutil
 import polars as pl
 import pytest
 
+from analysis.findings import analyse
 from analysis.runs import at_largest_budget, load_runs
+from analysis.sweeps import find_sweeps
 from wardlaw.errors import RecordError
 
 
@@ -18,7 +20,12 @@ def test_the_table_holds_what_the_records_say(study):
     assert runs.left_out == ()
     row = runs.table.filter((pl.col("arm") == "FedProx") & (pl.col("size") == "1m")).row(0, named=True)
     assert (row["parameters"], row["non_embedding_parameters"]) == (1_000_000, 800_000)
-    assert row["epochs"] == pytest.approx(409_600 / 200_000)
+    assert row["tokens"] == 409_600
+    assert row["epochs"] == pytest.approx(row["trained_tokens"] / 200_000)
+    # Packing leaves a little less, which differs between seeds and topologies; they still are one point.
+    assert runs.table["trained_tokens"].n_unique() > 1
+    assert runs.table["tokens"].n_unique() == 1
+    assert len(at_largest_budget(runs.table)) == 40
     assert row["patients"] == 100
     assert row["local_steps"] == 10
     assert row["synthetic"] is True
@@ -81,6 +88,59 @@ def test_a_setting_that_follows_the_size_does_not_split_an_arm(make_run, tmp_pat
     make_run(tmp_path, loss=2.5, size="xs", local_steps=10)
     make_run(tmp_path, loss=2.0, size="40k", local_steps=20)
     assert load_runs(tmp_path).arms == ["FedAvg"]
+
+
+def test_rates_chosen_for_each_arm_split_none(make_run, tmp_path):
+    rates = {"centralised": 0.02, "local": 0.005, "federated": 0.01}
+    for topology, rate in rates.items():
+        for seed in (0, 1):
+            make_run(tmp_path, loss=2.0, topology=topology, learning_rate=rate, seed=seed)
+    runs = load_runs(tmp_path)
+    assert runs.arms == ["Centralised", "Local", "FedAvg"]
+    assert runs.splitting == {}
+    assert runs.differing == {
+        "train.learning-rate": {"Centralised": "0.02", "Local": "0.005", "FedAvg": "0.01"}
+    }
+
+
+def test_a_rate_swept_within_an_arm_splits_that_arm_only(make_run, tmp_path):
+    for size, best in (("xs", 0.01), ("40k", 0.02)):
+        for rate in (0.005, 0.01, 0.02):
+            make_run(tmp_path, loss=2.0 + abs(rate - best), size=size, learning_rate=rate)
+    make_run(tmp_path, loss=1.9, topology="centralised", learning_rate=0.005)
+    runs = load_runs(tmp_path)
+    assert runs.arms == ["Centralised", *(f"FedAvg, learning-rate {rate}" for rate in (0.005, 0.01, 0.02))]
+    (sweep,) = find_sweeps(runs, "loss_per_token")
+    assert sweep.setting == "train.learning-rate"
+    assert sweep.lowest.select("arm", "parameters", "value", "at_edge").rows() == [
+        ("FedAvg", 10_000, "0.01", False),
+        ("FedAvg", 40_000, "0.02", True),
+    ]
+    assert sweep.table["value"].to_list() == ["0.005", "0.01", "0.02"] * 2
+    assert sweep.table["percent"][0] == pytest.approx(100 * 0.005 / 2)
+
+
+def test_settings_of_a_server_tell_no_runs_without_one_apart(make_run, tmp_path):
+    for local_steps in (10, 20):
+        make_run(tmp_path, loss=2.0, topology="centralised", local_steps=local_steps)
+        make_run(tmp_path, loss=2.1, local_steps=local_steps)
+    runs = load_runs(tmp_path)
+    assert runs.arms == ["Centralised", "FedAvg, local-steps 10", "FedAvg, local-steps 20"]
+    assert len(runs.table) == 3
+    assert "duplicate" in runs.left_out[0].reason
+
+
+def test_a_budget_that_follows_the_size_does_not_split_an_arm(make_run, tmp_path):
+    for topology in ("centralised", "federated"):
+        for size, tokens in (("xs", 204_800), ("40k", 409_600)):
+            for seed in (0, 1):
+                make_run(tmp_path, loss=2.0, size=size, tokens=tokens, seed=seed, topology=topology)
+    findings = analyse(load_runs(tmp_path), replicates=100)
+    assert list(findings.means) == ["Centralised", "FedAvg"]
+    assert [(gap.parameters, gap.tokens, gap.seeds) for gap in findings.gaps] == [
+        (10_000, 204_800, 2),
+        (40_000, 409_600, 2),
+    ]
 
 
 def test_curves_take_the_largest_token_budget_of_each_size(make_run, tmp_path):
