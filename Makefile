@@ -21,7 +21,7 @@ $(VENV)/installed: requirements.lock pyproject.toml
 
 demo: $(DEMO)/runs/oracle.json
 	$(BIN)/wardlaw simulate study studies/demo.toml --federation $(DEMO)/federation --out $(DEMO)/runs
-	$(BIN)/wardlaw analysis report $(DEMO)/runs --out $(DEMO)/report
+	$(BIN)/wardlaw analysis report $(DEMO)/runs --out $(DEMO)/report --title "Demo: four synthetic hospitals"
 
 $(DEMO)/hospitals/generator.json: $(VENV)/installed
 	rm -rf $(DEMO)

@@ -4,12 +4,12 @@ import torch
 from flwr.app import ConfigRecord, MetricRecord, RecordDict
 
 from client.evaluation.loss import evaluate_loss
-from client.local_round import load_global
 from client.policy import require_allowed, require_patients, rounded
 from client.shard import TokenShard
 from client.site import Site, open_site_shard, tokenizer_of
 from client.training.replica import training_device
 from models.registry import build_model
+from models.weights import load_weights
 from wardlaw import protocol
 
 
@@ -48,7 +48,7 @@ def evaluate(content: RecordDict, site: Site) -> RecordDict:
     require_patients(site.policy, shard.manifest.patients(split))
     torch.set_num_threads(config.train.threads)
     model = build_model(config.model, shard.manifest.vocabulary_size, config.run.seed)
-    load_global(model, content.array_records[protocol.ARRAYS])
+    load_weights(model, content.array_records[protocol.ARRAYS])
     sums = evaluate_loss(
         model.to(training_device(config.train)),
         shard.split(split),

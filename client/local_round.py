@@ -3,9 +3,7 @@
 import time
 from typing import Any
 
-import torch
-from flwr.app import ArrayRecord, MetricRecord, RecordDict
-from torch import Tensor
+from flwr.app import MetricRecord, RecordDict
 
 from client.policy import require_allowed, require_patients, require_size, rounded
 from client.shard import TokenShard
@@ -21,10 +19,8 @@ from client.training.batches import BatchStream
 from client.training.replica import Replica, build_replica
 from client.training.trainer import train_steps
 from models.counts import parameters
-from models.decoder import Decoder
+from models.weights import load_weights, weight_record
 from wardlaw import protocol
-from wardlaw.arrays import array_record, record_views
-from wardlaw.errors import ConfigError
 
 
 def train_round(content: RecordDict, site: Site) -> RecordDict:
@@ -56,7 +52,7 @@ def train_round(content: RecordDict, site: Site) -> RecordDict:
     keep = config.train.inner_state == "keep"
     if keep:
         load_inner_state(folder, replica, steps.start)
-    anchor = load_global(replica.model, content.array_records[protocol.ARRAYS])
+    anchor = load_weights(replica.model, content.array_records[protocol.ARRAYS])
     started = time.perf_counter()
     rows = train_steps(replica, steps, anchor, float(order.get(protocol.PROXIMAL_MU, 0.0)))  # type: ignore[arg-type]
     seconds = time.perf_counter() - started
@@ -67,40 +63,10 @@ def train_round(content: RecordDict, site: Site) -> RecordDict:
         forget_inner_states(folder, config.round_steps(oldest).start)
     return RecordDict(
         {
-            protocol.ARRAYS: local_arrays(replica.model),
+            protocol.ARRAYS: weight_record(replica.model),
             protocol.METRICS: _metrics(site, replica, rows, seconds),
         }
     )
-
-
-def load_global(model: Decoder, record: ArrayRecord) -> dict[str, Tensor]:
-    """Put the global model's arrays into a model.
-
-    Returns
-    -------
-    dict of str to Tensor
-        The arrays as float32 on the CPU, by name.
-
-    Raises
-    ------
-    ConfigError
-        If names, order or shapes are not the model's: server and site disagree on the vocabulary.
-    """
-    expected = {name: tuple(weight.shape) for name, weight in model.state_dict().items()}
-    views = record_views(record)
-    if [(name, view.shape) for name, view in views.items()] != list(expected.items()):
-        raise ConfigError(
-            "the global model's arrays are not those of this run's model and vocabulary",
-            remedy="Tokenise the site's MEDS root with the run's vocabulary",
-        )
-    arrays = {name: torch.tensor(view, dtype=torch.float32) for name, view in views.items()}
-    model.load_state_dict(arrays)
-    return arrays
-
-
-def local_arrays(model: Decoder) -> ArrayRecord:
-    """A model's weights as they travel: float32, in the order of its state."""
-    return array_record({name: weight.float().cpu().numpy() for name, weight in model.state_dict().items()})
 
 
 def _training_shard(content: RecordDict, site: Site) -> TokenShard:

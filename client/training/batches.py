@@ -81,10 +81,6 @@ class BatchStream:
         # A batch touches two pools at most, unless the shard is tiny.
         self._drawn = lru_cache(maxsize=2)(self._draw)
 
-    def epochs(self, steps: int) -> float:
-        """Passes over the shard that ``steps`` batches make."""
-        return steps * self._bins_a_batch * self._pool.epochs / self._pool.bins
-
     def batch(self, step: int) -> PackedBatch:
         """Batch of a step counted from 0 over the run: T tokens on the CPU."""
         first = step * self._bins_a_batch

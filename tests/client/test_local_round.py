@@ -8,7 +8,7 @@ import torch
 from flwr.app import ArrayRecord, ConfigRecord, RecordDict
 
 from client.handlers import evaluate
-from client.local_round import load_global, local_arrays, train_round
+from client.local_round import train_round
 from client.site import Site, open_site_shard
 from client.site_state import read_step_rows, run_state_folder
 from client.training.batches import BatchStream
@@ -16,6 +16,7 @@ from client.training.replica import build_replica
 from client.training.state import saved_steps
 from client.training.trainer import train_steps
 from models.registry import build_model
+from models.weights import load_weights, weight_record
 from simulations.federation_folder import participating_policies
 from wardlaw import protocol
 from wardlaw.arrays import record_views
@@ -54,7 +55,7 @@ def replica_of(site: Site):
 
 def first_model(site: Site) -> ArrayRecord:
     size = open_site_shard(site.policy).manifest.vocabulary_size
-    return local_arrays(build_model(site.config.model, size, site.config.run.seed))
+    return weight_record(build_model(site.config.model, size, site.config.run.seed))
 
 
 def ask(site: Site, arrays: ArrayRecord, server_round: int, **order) -> RecordDict:
@@ -77,7 +78,7 @@ def assert_same_bits(one: ArrayRecord, other: ArrayRecord) -> None:
 def test_rounds_of_one_site_are_one_training_without_a_break(site):
     straight = replica_of(site)
     rows = train_steps(straight, range(4 * STEPS))
-    assert_same_bits(run(site, range(1, 5), first_model(site)), local_arrays(straight.model))
+    assert_same_bits(run(site, range(1, 5), first_model(site)), weight_record(straight.model))
     assert [{**row, "round": None} for row in read_step_rows(site.policy, site.config)] == [
         {**row, "round": None} for row in rows
     ]
@@ -95,7 +96,7 @@ def test_a_round_starts_from_the_global_model_and_the_sites_own_moments(site):
     train_steps(replica, range(STEPS))
     replica.model.load_state_dict(other)
     train_steps(replica, range(STEPS, 2 * STEPS))
-    assert_same_bits(reply.array_records[protocol.ARRAYS], local_arrays(replica.model))
+    assert_same_bits(reply.array_records[protocol.ARRAYS], weight_record(replica.model))
 
 
 def test_reset_forgets_the_moments(random_federation):
@@ -103,9 +104,9 @@ def test_reset_forgets_the_moments(random_federation):
     first = ask(site, first_model(site), 1).array_records[protocol.ARRAYS]
     second = ask(site, first, 2).array_records[protocol.ARRAYS]
     replica = replica_of(site)
-    load_global(replica.model, first)
+    load_weights(replica.model, first)
     train_steps(replica, range(STEPS, 2 * STEPS))
-    assert_same_bits(second, local_arrays(replica.model))
+    assert_same_bits(second, weight_record(replica.model))
     assert not (run_state_folder(site.policy, site.config) / "inner").exists()
 
 
@@ -129,7 +130,7 @@ def test_a_site_that_was_not_asked_goes_on_from_its_last_round(site):
     replica = replica_of(site)
     train_steps(replica, range(STEPS))
     train_steps(replica, range(2 * STEPS, 3 * STEPS))
-    assert_same_bits(third, local_arrays(replica.model))
+    assert_same_bits(third, weight_record(replica.model))
 
 
 @pytest.mark.parametrize("oldest", [1, 2, 3, 4])
@@ -150,7 +151,7 @@ def test_proximal_mu_pulls_as_in_the_trainer(site):
     replica = replica_of(site)
     anchor = {name: weight.clone() for name, weight in replica.model.state_dict().items()}
     train_steps(replica, range(STEPS), anchor, 0.3)
-    assert_same_bits(reply.array_records[protocol.ARRAYS], local_arrays(replica.model))
+    assert_same_bits(reply.array_records[protocol.ARRAYS], weight_record(replica.model))
     zero = ask(site, first_model(site), 1, **{protocol.PROXIMAL_MU: 0.0})
     assert_same_bits(
         zero.array_records[protocol.ARRAYS],
@@ -182,7 +183,7 @@ def test_arrays_travel_as_float32_in_the_models_order(site):
 
 
 def test_a_model_of_another_vocabulary_is_refused(site):
-    other = local_arrays(build_model(site.config.model, 99, 0))
+    other = weight_record(build_model(site.config.model, 99, 0))
     with pytest.raises(ConfigError, match="vocabulary"):
         ask(site, other, 1)
 
@@ -204,9 +205,9 @@ def test_a_site_that_lost_its_state_trains_as_new(site):
     shutil.rmtree(site.policy.state)
     second = ask(site, first, 2).array_records[protocol.ARRAYS]
     replica = replica_of(site)
-    load_global(replica.model, first)
+    load_weights(replica.model, first)
     train_steps(replica, range(STEPS, 2 * STEPS))
-    assert_same_bits(second, local_arrays(replica.model))
+    assert_same_bits(second, weight_record(replica.model))
 
 
 @pytest.mark.parametrize(
