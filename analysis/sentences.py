@@ -100,7 +100,7 @@ def cautions(runs: Runs, findings: Findings) -> list[str]:
         )
     if table["split"].unique().to_list() != ["held_out"]:
         found.append(
-            f"Losses are on the {runs.evaluated} split: those of the tuning split may have chosen the settings."
+            f"Losses are on the {runs.evaluated} split: those of the tuning split may have chosen settings."
         )
     return found
 
