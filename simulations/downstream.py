@@ -224,6 +224,6 @@ def _write_predictions(folder: Path, name: str, answers: pl.DataFrame) -> None:
             "prediction_time",
             "boolean_value",
             predicted_boolean_value=pl.col("probability") >= 0.5,
-            predicted_boolean_probability=pl.col("probability"),
+            predicted_boolean_probability=pl.col("probability").cast(pl.Float32),
         )
         write_atomically(folder / "predictions" / name / f"{site}.parquet", table.write_parquet)
