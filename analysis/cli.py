@@ -10,10 +10,11 @@ from rich.console import Console
 from rich.table import Table
 
 from analysis.bootstrap import common_uniforms
+from analysis.cautions import cautions
 from analysis.fits import LAWS, Fit, fit_arm
 from analysis.report import build_report, write_report
 from analysis.runs import LOSSES, LeftOut, load_runs
-from analysis.sentences import cautions, data_label, headline
+from analysis.sentences import data_label, headline
 from analysis.wording import interval_text
 from wardlaw.errors import RecordError
 from wardlaw.files import write_text_atomically

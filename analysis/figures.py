@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import matplotlib as mpl
 import numpy as np
 import polars as pl
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -13,7 +14,8 @@ from analysis.arms import LOCAL
 from analysis.svg import GRID, INK, MARKERS, MUTED, PALETTE, PAPER, STYLE, WIDTH
 from analysis.ticks import log_counts
 
-_MOST_INSIDE = 6
+# What fits across a figure.
+_LETTERS = 110
 
 
 def arm_styles(arms: Sequence[str]) -> dict[str, tuple[str, str]]:
@@ -67,11 +69,7 @@ def draw_loss_by_size(points: pl.DataFrame, curves: pl.DataFrame, up: str, floor
         log_counts(axes, points["parameters"])
         axes.set_xlabel("Parameters N (embeddings included)")
         axes.set_ylabel(up)
-        handles = _arm_handles(_in_order(points))
-        if len(handles) > _MOST_INSIDE:
-            figure.legend(handles=handles, loc="outside upper left", ncols=3)
-        else:
-            axes.legend(handles=handles)
+        _draw_legend(figure, _arm_handles(_in_order(points)))
     return figure
 
 
@@ -103,7 +101,7 @@ def draw_gaps(gaps: pl.DataFrame, styles: Mapping[str, tuple[str, str]]) -> Figu
                 _draw_with_intervals(axes, of_arm, aside, arm, styles[arm])
             log_counts(axes, shown["parameters"])
             axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
-            axes.legend(loc="best", fontsize=8.5 if len(arms) <= _MOST_INSIDE else 6.5)
+        _draw_legend(figure, panels[0].get_legend_handles_labels()[0])
         panels[-1].set_title("Federated arms only" if both else "")
         figure.supxlabel("Parameters N (embeddings included)", fontsize=9.5)
         figure.supylabel("Loss above centralised (%)", fontsize=9.5)
@@ -140,7 +138,7 @@ def draw_sites(sites: pl.DataFrame, across: str, styles: Mapping[str, tuple[str,
         axes.set_ylim(-0.5, len(names) - 0.5)
         axes.grid(visible=False, axis="y")
         axes.set_xlabel(across)
-        figure.legend(loc="outside upper left", ncols=min(len(arms), 4))
+        _draw_legend(figure, axes.get_legend_handles_labels()[0])
     return figure
 
 
@@ -169,6 +167,12 @@ def _arm_handles(arms: Sequence[str]) -> list[Line2D]:
         Line2D([], [], color=colour, marker=marker, markersize=6, label=arm)
         for arm, (colour, marker) in arm_styles(arms).items()
     ]
+
+
+def _draw_legend(figure: Figure, handles: Sequence[Artist]) -> None:
+    """All arms above the axes, in as many columns as their names leave room for."""
+    longest = max(len(str(handle.get_label())) for handle in handles)
+    figure.legend(handles=handles, loc="outside upper left", ncols=max(1, _LETTERS // (longest + 5)))
 
 
 def _draw_floor(axes: Axes, loss: float) -> None:

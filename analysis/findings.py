@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from analysis.arms import CENTRALISED, LOCAL
+from analysis.at_home import AtHome, compare_at_home
 from analysis.bootstrap import Interval, common_uniforms, resample_runs
 from analysis.chinchilla import Chinchilla
 from analysis.comparison import Gap, SizeMeans, closed_share, exponent_difference, gaps, size_means
@@ -37,7 +38,7 @@ class Findings:
     curve_runs : polars.DataFrame
         Runs behind the L(N) curves: each arm and size at its largest token budget.
     curves : dict of str to Fit
-        By arm, N all parameters: the law that is drawn.
+        By arm, N all parameters: the law that is drawn, one for all arms.
     fits : tuple of Fit
         Every fit: both power laws under both ways to count N, and L(N, D).
     refusals : tuple of Refusal
@@ -52,6 +53,8 @@ class Findings:
         ``largest``, by arm.
     largest : (int, int) or None
         Parameters and tokens of the largest size that all arms have.
+    at_home : tuple of AtHome
+        At ``largest``: arms against each hospital's own model on its own patients.
     sweeps : tuple of Sweep
         Of settings that split arms.
     replicates : int
@@ -67,6 +70,7 @@ class Findings:
     differences: Mapping[str, Interval]
     closed: Mapping[str, Interval]
     largest: tuple[int, int] | None
+    at_home: tuple[AtHome, ...]
     sweeps: tuple[Sweep, ...]
     replicates: int
 
@@ -74,6 +78,19 @@ class Findings:
     def loss(self) -> str:
         """Column of the loss."""
         return LOSSES[self.unit]
+
+
+def determines(fit: Fit) -> bool:
+    """Whether an arm's runs determine a law's exponent.
+
+    At least one size must be left over to judge the law by, and the exponent's interval, where there is
+    one, be no wider than twice the exponent: an irreducible loss and an exponent can otherwise stand
+    in for each other.
+    """
+    alpha = fit.intervals["alpha"]
+    if fit.points <= len(fit.law.parameters):
+        return False
+    return alpha.low is None or alpha.high is None or alpha.high - alpha.low <= 2 * abs(alpha.estimate)
 
 
 def analyse(runs: Runs, *, unit: str = "token", replicates: int = 2000, seed: int = 0) -> Findings:
@@ -92,7 +109,6 @@ def analyse(runs: Runs, *, unit: str = "token", replicates: int = 2000, seed: in
     loss = LOSSES[unit]
     uniforms = common_uniforms(runs.table, replicates, seed)
     curve_runs = at_largest_budget(runs.table)
-    curves: dict[str, Fit] = {}
     fits: list[Fit] = []
     refusals: list[Refusal] = []
     means: dict[str, SizeMeans] = {}
@@ -105,10 +121,9 @@ def analyse(runs: Runs, *, unit: str = "token", replicates: int = 2000, seed: in
                 refusals.append(Refusal(arm, law.name, error.what))
                 continue
             fits.append(fit)
-            if size == "parameters" and isinstance(law, _drawn_law(on_curve)):
-                curves[arm] = fit
         means[arm] = size_means(on_curve, loss, resample_runs(on_curve, loss, uniforms))
     largest = _largest_common(means)
+    curves = _drawn(fits)
     return Findings(
         unit=unit,
         curve_runs=curve_runs,
@@ -120,6 +135,7 @@ def analyse(runs: Runs, *, unit: str = "token", replicates: int = 2000, seed: in
         differences=_differences(curves),
         closed=_closed(means, largest),
         largest=largest,
+        at_home=compare_at_home(runs, runs_at(curve_runs, largest), unit),
         sweeps=find_sweeps(runs, loss),
         replicates=replicates,
     )
@@ -134,14 +150,25 @@ def _plan(of_arm: pl.DataFrame, on_curve: pl.DataFrame) -> list[tuple[ScalingLaw
     return [*plan, (Chinchilla(), "parameters", of_arm)]
 
 
-def _drawn_law(on_curve: pl.DataFrame) -> type[ScalingLaw]:
-    """The law with an irreducible loss where at least one size is left over to judge it by."""
-    return PowerLaw if on_curve["parameters"].n_unique() > len(PowerLaw.parameters) else PurePowerLaw
+def _drawn(fits: list[Fit]) -> dict[str, Fit]:
+    """The law with an irreducible loss, by arm, where the runs of every arm determine it; else without."""
+    of_size = [fit for fit in fits if fit.columns == ("parameters",)]
+    bent, straight = (
+        {fit.arm: fit for fit in of_size if isinstance(fit.law, law)} for law in (PowerLaw, PurePowerLaw)
+    )
+    return bent if bent.keys() == straight.keys() and all(map(determines, bent.values())) else straight
 
 
 def _largest_common(means: Mapping[str, SizeMeans]) -> tuple[int, int] | None:
     common = set.intersection(*(set(arm.points) for arm in means.values()))
     return max(common, default=None)
+
+
+def runs_at(table: pl.DataFrame, point: tuple[int, int] | None) -> pl.DataFrame:
+    """Rows of one size and token budget."""
+    if point is None:
+        return table.clear()
+    return table.filter(pl.col("parameters") == point[0], pl.col("tokens") == point[1])
 
 
 def _gaps(means: Mapping[str, SizeMeans]) -> tuple[Gap, ...]:

@@ -43,6 +43,10 @@ def _axis(runs: Runs, findings: Findings) -> str:
     return f"{runs.evaluated.capitalize()} loss (nats per {findings.unit})"
 
 
+def _any_intervals(findings: Findings) -> bool:
+    return any(fit.resamples for fit in findings.curves.values())
+
+
 def _sweep(sweep: Sweep) -> Panel:
     name = sweep.setting.split(".")[-1]
     seeds = ", ".join(str(number) for number in sorted(sweep.table["seeds"].unique()))
@@ -67,7 +71,7 @@ def _loss_by_size(runs: Runs, findings: Findings) -> Panel:
         if formulas
         else "No curve could be fitted. "
     )
-    band = f"Bands, pointwise: {interval_method(findings)}. " if findings.curves else ""
+    band = f"Bands, pointwise: {interval_method(findings)}. " if _any_intervals(findings) else ""
     dashed = (
         "Dashed: the loss below which no model of these patients can go, known because they are generated. "
         if runs.oracle

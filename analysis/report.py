@@ -13,12 +13,13 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
+from analysis.cautions import cautions
 from analysis.findings import Findings, analyse
 from analysis.fit_tables import fit_tables, refused, seed_noise_text
 from analysis.panel import Panel, csv_link
 from analysis.panels import build_panels
 from analysis.runs import Runs, load_runs
-from analysis.sentences import cautions, data_label, headline, interval_method
+from analysis.sentences import data_label, headline, interval_method
 from analysis.tables import run_table
 from analysis.wording import count, significant
 from wardlaw import __version__
@@ -54,6 +55,7 @@ class Report:
             "not_fitted": [asdict(refusal) for refusal in findings.refusals],
             "exponent_differences": {arm: asdict(value) for arm, value in findings.differences.items()},
             "gap_closed_percent": {arm: asdict(value) for arm, value in findings.closed.items()},
+            "at_home": [asdict(compared) for compared in findings.at_home],
             "largest_common_size": findings.largest,
             "oracle": asdict(self.runs.oracle) if self.runs.oracle else None,
             "figures": {
@@ -142,7 +144,7 @@ def facts(runs: Runs) -> dict[str, str]:
     spans = {name: _span(values.min(), values.max()) for name, values in columns.items()}
     return {
         "runs": str(len(table)),
-        "arms": "; ".join(runs.arms),
+        "arms": _arms(runs),
         "model sizes": f"{table['parameters'].n_unique()} ({spans['parameters']} parameters)",
         "seeds": ", ".join(str(seed) for seed in sorted(table["seed"].unique())),
         "sites": spans["sites"],
@@ -185,6 +187,15 @@ def environments(runs: Runs) -> list[dict[str, Any]]:
 def digest(runs: Runs) -> str:
     """SHA-256 over the runs' fingerprints: the same digest, the same experiments."""
     return hashlib.sha256("\n".join(sorted(runs.table["fingerprint"])).encode()).hexdigest()
+
+
+def _arms(runs: Runs) -> str:
+    """The arms; where settings split many from few, only the few and the settings."""
+    if not runs.splitting:
+        return "; ".join(runs.arms)
+    settings = sorted({key.split(".")[-1] for keys in runs.splitting.values() for key in keys})
+    bases = runs.table["base_arm"].unique(maintain_order=True)
+    return f"{len(runs.arms)}: {', '.join(bases)}, by {' and '.join(settings)}"
 
 
 def _span(low: float, high: float) -> str:

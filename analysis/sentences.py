@@ -1,6 +1,6 @@
-"""What the numbers say and what they cannot, in sentences computed from them."""
+"""What the numbers say, in sentences computed from them."""
 
-import polars as pl
+from typing import Any
 
 from analysis.arms import CENTRALISED, LOCAL
 from analysis.bootstrap import POOLED_DEVIATIONS, Interval
@@ -9,13 +9,7 @@ from analysis.runs import Runs
 from analysis.sweeps import Sweep
 from analysis.wording import count, interval_text, significant
 
-_FEW_SEEDS = 5
-_FEW_SIZES = 6
-_REPEATED = 4.0
 _WIDE_PERCENT = 0.1
-_OFF_BUDGET = 0.05
-# Where arms differ in these, a gap between them is not one of topology or strategy.
-_SAME_DATA = ("data.digest", "data.tokenizer", "data.sites", "evaluation.split", "model.context")
 
 
 def data_label(runs: Runs) -> tuple[str, str]:
@@ -34,106 +28,24 @@ def data_label(runs: Runs) -> tuple[str, str]:
 
 def headline(runs: Runs, findings: Findings) -> list[str]:
     """The main findings, most important first; one sentence each."""
-    sentences = [*_at_the_largest_size(runs, findings), *_exponents(findings)]
+    sentences = [*_at_the_largest_size(runs, findings), *_at_home(findings), *_exponents(findings)]
     sentences += [best_settings(sweep) for sweep in findings.sweeps]
     return sentences or [_only_losses(runs, findings)]
-
-
-def cautions(runs: Runs, findings: Findings) -> list[str]:
-    """What these runs cannot support, each computed from the runs."""
-    table = findings.curve_runs
-    seeds = table.group_by("arm", "parameters").len()["len"]
-    fewest, sizes = int(seeds.to_numpy().min()), int(table["parameters"].n_unique())
-    found = []
-    if fewest == 1:
-        found.append(
-            "Some sizes have one seed: chance and effect cannot be told apart there, and they add nothing "
-            "to the intervals."
-        )
-    elif fewest < _FEW_SEEDS:
-        found.append(
-            f"{_seeds(fewest)} a size is few: the spread between seeds is pooled over sizes to have any "
-            "interval at all, on the assumption that it is the same fraction of the loss at each."
-        )
-    if sizes == 1:
-        found.append("One size was trained: nothing here says how the loss changes with size.")
-    elif sizes < _FEW_SIZES:
-        found.append(
-            f"{sizes} sizes decide the curve's shape: an irreducible loss and an exponent fitted to so few "
-            "depend strongly on each other, and another law could fit as well."
-        )
-    if findings.curves:
-        largest = int(table["parameters"].to_numpy().max())
-        found.append(
-            f"Nothing beyond {count(largest)} parameters was trained. Curves are drawn to twice that and are "
-            "a guess from there."
-        )
-    if table.group_by("arm", "parameters").agg(pl.col("tokens").n_unique())["tokens"].max() == 1:
-        budgets = sorted(table["tokens"].unique())
-        if len(budgets) == 1:
-            found.append(
-                f"Every run saw {count(budgets[0])} tokens, whatever its size: L(N) here is at a fixed "
-                "token budget and not along compute-optimal training, and its irreducible loss includes "
-                "what more tokens would still remove."
-            )
-    if crooked := [arm for arm, fit in findings.curves.items() if fit.is_misfit]:
-        found.append(
-            f"The drawn law misses the measured sizes of {', '.join(crooked)} by more than seed noise "
-            "explains: its parameters describe a curve that the runs do not follow."
-        )
-    found += _off_budget(table)
-    if unlike := [key for key in _SAME_DATA if key in runs.differing]:
-        found.append(
-            f"The arms differ in {', '.join(unlike)}: a gap between them is not one between topologies or "
-            "strategies alone."
-        )
-    patients = ", ".join(f"{number:,}" for number in sorted(table["patients"].unique()))
-    found.append(
-        f"Losses are on {patients} {runs.evaluated} patients. The intervals hold the noise between seeds, "
-        "not the chance of which patients, or which hospitals, these happen to be."
-    )
-    epochs = float(table["epochs"].to_numpy().max())
-    if epochs > _REPEATED:
-        found.append(
-            f"Patients were repeated up to {epochs:.1f} times (epochs); beyond about four, repeated tokens "
-            "are worth less than fresh ones (arXiv 2305.16264)."
-        )
-    if table["split"].unique().to_list() != ["held_out"]:
-        found.append(
-            f"Losses are on the {runs.evaluated} split: those of the tuning split may have chosen settings."
-        )
-    return found
 
 
 def best_settings(sweep: Sweep) -> str:
     """Which value of a swept setting gave the lowest loss, at each arm's sizes."""
     name = sweep.setting.split(".")[-1]
     best = [
-        f"{arm} " + ", ".join(f"{row['value']} at {count(row['parameters'])}" for row in rows.to_dicts())
+        f"{arm} " + ", ".join(_best_value(row) for row in rows.to_dicts())
         for (arm,), rows in sweep.lowest.group_by("arm", maintain_order=True)
     ]
-    at_edge = sweep.lowest.filter("at_edge")["arm"].unique(maintain_order=True)
-    edge = (
-        f"For {', '.join(at_edge)} the best is at the edge of the values tried: a better one may lie beyond."
-    )
-    return f"Lowest loss by {name}: {'; '.join(best)} parameters. {edge if len(at_edge) else ''}".strip()
+    last = "; * is the last value tried on its side: a better one may lie beyond"
+    return f"Lowest loss by {name}: {'; '.join(best)}{last if sweep.lowest['at_edge'].any() else ''}."
 
 
-def _off_budget(table: pl.DataFrame) -> list[str]:
-    """Arms whose runs trained on clearly more or fewer tokens than their budget."""
-    shares = table.group_by("arm", maintain_order=True).agg(
-        (pl.col("trained_tokens") / pl.col("tokens")).mean().alias("share")
-    )
-    return [
-        f"{arm} trained on {share:.2f} times its token budget, all hospitals together: "
-        + (
-            "each of them takes the steps of a full replica, and there are more of them than replicas."
-            if share > 1
-            else "hospitals abstained or failed, or their windows were not full."
-        )
-        for arm, share in shares.rows()
-        if abs(share - 1) > _OFF_BUDGET
-    ]
+def _best_value(row: dict[str, Any]) -> str:
+    return f"{row['value']}{'*' if row['at_edge'] else ''} at {count(row['parameters'])} parameters"
 
 
 def _at_the_largest_size(runs: Runs, findings: Findings) -> list[str]:
@@ -153,10 +65,24 @@ def _at_the_largest_size(runs: Runs, findings: Findings) -> list[str]:
         sentences.append(sentence + ".")
     if local:
         sentences.append(
-            f"At {count(parameters)} parameters, hospitals training alone "
-            f"{_compared(local.percent, runs.evaluated, plural=True)} training on the pooled data."
+            f"At {count(parameters)} parameters, hospitals training alone and scored on all hospitals' "
+            f"patients {_compared(local.percent, runs.evaluated, plural=True)} training on the pooled data."
         )
     return sentences
+
+
+def _at_home(findings: Findings) -> list[str]:
+    if not findings.at_home:
+        return []
+    against = []
+    for compared in findings.at_home:
+        ends = f" ({compared.low:.1f} to {compared.high:.1f})" if compared.seeds > 1 else ""
+        against.append(f"{compared.arm} {compared.percent:+.1f} %{ends}")
+    over = " (mean and range over seeds)" if any(compared.seeds > 1 for compared in findings.at_home) else ""
+    return [
+        "Against each hospital's own model used on its own patients only, the loss on the same patients is: "
+        f"{', '.join(against)}{over}."
+    ]
 
 
 def _compared(percent: Interval, evaluated: str, *, plural: bool = False) -> str:
@@ -216,7 +142,3 @@ def interval_method(findings: Findings) -> str:
         return "no interval: no size has two seeds"
     expanded = ", percentiles expanded for few degrees of freedom" if POOLED_DEVIATIONS in methods else ""
     return f"95 % intervals: {' and '.join(sorted(methods))}{expanded}, {findings.replicates:,} replicates"
-
-
-def _seeds(number: int) -> str:
-    return f"{number} seed{'s' if number > 1 else ''}"

@@ -75,7 +75,6 @@ def draw_sweep(table: pl.DataFrame, setting: str, up: str) -> Figure:
         places = [values[value] for value in tried["value"]]
         axes.plot(places, tried["percent"], "o-", color=shade, markersize=4.5, label=count(size))
         axes.set_xticks(range(len(values)), list(values))
-        axes.set_ylim(bottom=0)
 
     return _panel_an_arm(table, draw, setting, up)
 

@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 
 from analysis.arms import LOCAL
-from analysis.findings import Findings
+from analysis.findings import Findings, runs_at
 from analysis.runs import LOSSES, Runs, site_losses
 from wardlaw.errors import RecordError
 
@@ -112,13 +112,8 @@ def site_table(runs: Runs, findings: Findings) -> pl.DataFrame:
     ``Local, own site's model`` is the replica that the site trained itself.
     """
     denominator = LOSSES[findings.unit].removeprefix("loss_per_") + "s"
-    at_largest = findings.curve_runs.filter(
-        (pl.col("parameters") == findings.largest[0]) & (pl.col("tokens") == findings.largest[1])
-        if findings.largest
-        else pl.lit(value=False)
-    )
     pieces = []
-    for row in at_largest.iter_rows(named=True):
+    for row in runs_at(findings.curve_runs, findings.largest).iter_rows(named=True):
         losses = site_losses(runs.records[row["run"]]).with_columns(loss=pl.col("nats") / pl.col(denominator))
         own = losses.filter(pl.col("replica") == pl.col("site")) if row["arm"] == LOCAL else losses.clear()
         for arm, rows in ((row["arm"], losses), (OWN_SITE, own)):

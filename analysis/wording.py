@@ -4,6 +4,7 @@ import math
 
 from analysis.bootstrap import Interval
 
+_WIDE = 5.0
 _PREFIXES = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "K"))
 
 
@@ -24,7 +25,7 @@ def count(value: float) -> str:
 
 
 def significant(value: float, digits: int = 3) -> str:
-    """A number with so many significant digits, never in exponent form below a million.
+    """A number with so many significant digits, in exponent form from a million on and below a millionth.
 
     Examples
     --------
@@ -36,24 +37,32 @@ def significant(value: float, digits: int = 3) -> str:
     if value == 0 or not math.isfinite(value):
         return f"{value:g}"
     decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
-    return f"{value:,.{decimals}f}" if abs(value) < 1e6 and decimals < 10 else f"{value:.{digits - 1}e}"
+    return f"{value:,.{decimals}f}" if abs(value) < 1e6 and decimals < 8 else f"{value:.{digits - 1}e}"
 
 
 def interval_text(interval: Interval, *, decimals: int | None = None, unit: str = "") -> str:
     """An estimate with its interval, all to the decimals that the interval's width supports.
 
+    Where the interval of a positive quantity spans its magnitude, each number has two digits of its own.
+
     Examples
     --------
     >>> interval_text(Interval(0.3581, 0.3342, 0.3733))
     '0.358 (0.334 to 0.373)'
+    >>> interval_text(Interval(8.12, 5.24, 360_623_115.0))
+    '8.1 (5.2 to 3.6e+08)'
     >>> interval_text(Interval(3.14, None, None), unit=" %")
     '3.14 % (no interval)'
     """
     if interval.low is None or interval.high is None:
         shown = significant(interval.estimate) if decimals is None else f"{interval.estimate:.{decimals}f}"
         return f"{shown}{unit} (no interval)"
-    places = decimals if decimals is not None else _decimals(interval.high - interval.low)
     ends = (interval.estimate, interval.low, interval.high)
+    width = interval.high - interval.low
+    if decimals is None and interval.low > 0 and width > _WIDE * interval.estimate:
+        estimate, low, high = (significant(end, 2) for end in ends)
+        return f"{estimate}{unit} ({low} to {high})"
+    places = decimals if decimals is not None else _decimals(width)
     estimate, low, high = (f"{round(end, places) + 0.0:,.{places}f}" for end in ends)
     return f"{estimate}{unit} ({low} to {high})"
 

@@ -32,12 +32,14 @@ def write_run(
     tokens: int = 409_600,
     local_steps: int = 10,
     learning_rate: float = 0.01,
+    digest: str = "",
     finished: bool = True,
 ) -> Path:
     """One record whose pooled loss per token is ``loss``."""
     config = RunConfig.model_validate(
         {
             "run": {"name": f"{topology}-{strategy}-{size}-{seed}", "seed": seed, "topology": topology},
+            "data": {"digest": digest},
             "model": {"size": size, "context": 256},
             "train": {"tokens": tokens, "batch-tokens": 4096, "learning-rate": learning_rate},
             "federation": {"replicas": 4, "local-steps": local_steps},

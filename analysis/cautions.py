@@ -1,0 +1,114 @@
+"""What the numbers cannot say, in sentences computed from them."""
+
+import polars as pl
+
+from analysis.findings import Findings, determines
+from analysis.runs import Runs
+from analysis.wording import count, interval_text
+
+_FEW_SEEDS = 5
+_FEW_SIZES = 6
+_REPEATED = 4.0
+_OFF_BUDGET = 0.05
+# Where arms differ in these, a gap between them is not one of topology or strategy.
+_SAME_DATA = ("data.digest", "data.tokenizer", "data.sites", "evaluation.split", "model.context")
+
+
+def cautions(runs: Runs, findings: Findings) -> list[str]:
+    """What these runs cannot support, each computed from the runs."""
+    table = findings.curve_runs
+    seeds = table.group_by("arm", "parameters").len()["len"]
+    fewest, sizes = int(seeds.to_numpy().min()), int(table["parameters"].n_unique())
+    found = []
+    if fewest == 1:
+        found.append(
+            "Some sizes have one seed: chance and effect cannot be told apart there, and they add nothing "
+            "to the intervals."
+        )
+    elif fewest < _FEW_SEEDS:
+        found.append(
+            f"{_seeds(fewest)} a size is few: the spread between seeds is pooled over sizes to have any "
+            "interval at all, on the assumption that it is the same fraction of the loss at each."
+        )
+    if sizes == 1:
+        found.append("One size was trained: nothing here says how the loss changes with size.")
+    elif sizes < _FEW_SIZES:
+        found.append(
+            f"{sizes} sizes decide the curve's shape: an irreducible loss and an exponent fitted to so few "
+            "depend strongly on each other, and another law could fit as well."
+        )
+    if findings.curves:
+        largest = int(table["parameters"].to_numpy().max())
+        found.append(
+            f"Nothing beyond {count(largest)} parameters was trained. Curves are drawn to twice that and are "
+            "a guess from there."
+        )
+    if table.group_by("arm", "parameters").agg(pl.col("tokens").n_unique())["tokens"].max() == 1:
+        budgets = sorted(table["tokens"].unique())
+        if len(budgets) == 1:
+            found.append(
+                f"Every run saw {count(budgets[0])} tokens, whatever its size: L(N) here is at a fixed "
+                "token budget and not along compute-optimal training, and its irreducible loss includes "
+                "what more tokens would still remove."
+            )
+    if bent := [
+        fit
+        for fit in findings.fits
+        if fit.law.name == "power"
+        and fit.columns == ("parameters",)
+        and fit.resamples
+        and not determines(fit)
+    ]:
+        exponents = "; ".join(f"{fit.arm} alpha = {interval_text(fit.intervals['alpha'])}" for fit in bent)
+        found.append(
+            f"An irreducible loss cannot be told from these sizes ({bent[0].law.formula}: {exponents}), so "
+            "the curves drawn have none: they describe the sizes trained and may fall too far beyond them."
+        )
+    if crooked := [arm for arm, fit in findings.curves.items() if fit.is_misfit]:
+        found.append(
+            f"The drawn law misses the measured sizes of {', '.join(crooked)} by more than seed noise "
+            "explains: its parameters describe a curve that the runs do not follow."
+        )
+    found += _off_budget(table)
+    if unlike := [key for key in _SAME_DATA if key in runs.differing]:
+        found.append(
+            f"The arms differ in {', '.join(unlike)}: a gap between them is not one between topologies or "
+            "strategies alone."
+        )
+    patients = ", ".join(f"{number:,}" for number in sorted(table["patients"].unique()))
+    found.append(
+        f"Losses are on {patients} {runs.evaluated} patients. The intervals hold the noise between seeds, "
+        "not the chance of which patients, or which hospitals, these happen to be."
+    )
+    epochs = float(table["epochs"].to_numpy().max())
+    if epochs > _REPEATED:
+        found.append(
+            f"Patients were repeated up to {epochs:.1f} times (epochs); beyond about four, repeated tokens "
+            "are worth less than fresh ones (arXiv 2305.16264)."
+        )
+    if table["split"].unique().to_list() != ["held_out"]:
+        found.append(
+            f"Losses are on the {runs.evaluated} split: those of the tuning split may have chosen settings."
+        )
+    return found
+
+
+def _off_budget(table: pl.DataFrame) -> list[str]:
+    """Arms whose runs trained on clearly more or fewer tokens than their budget."""
+    shares = table.group_by("arm", maintain_order=True).agg(
+        (pl.col("trained_tokens") / pl.col("tokens")).mean().alias("share")
+    )
+    return [
+        f"{arm} trained on {share:.2f} times its token budget, all hospitals together: "
+        + (
+            "each of them takes the steps of a full replica, and there are more of them than replicas."
+            if share > 1
+            else "hospitals abstained or failed, or their windows were not full."
+        )
+        for arm, share in shares.rows()
+        if abs(share - 1) > _OFF_BUDGET
+    ]
+
+
+def _seeds(number: int) -> str:
+    return f"{number} seed{'s' if number > 1 else ''}"
