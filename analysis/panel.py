@@ -21,7 +21,9 @@ class Panel:
     data : dict of str to polars.DataFrame
         The tables drawn, by name.
     rows : sequence of dict of str to str
-        A table as the page shows it, text by heading, the same headings in every row.
+        A table to read, text by heading, the same headings in every row.
+    labels : sequence of str
+        The first of these headings: what a row is about.
     """
 
     key: str
@@ -30,6 +32,18 @@ class Panel:
     svg: str
     data: Mapping[str, pl.DataFrame]
     rows: Sequence[Mapping[str, str]] = ()
+    labels: Sequence[str] = ()
+
+    @property
+    def grouped_rows(self) -> list[dict[str, str]]:
+        """The rows, their labels blank where they repeat the row above."""
+        shown = [dict(row) for row in self.rows]
+        for row, above in zip(shown[1:], self.rows, strict=False):
+            for heading in self.labels:
+                if row[heading] != above[heading]:
+                    break
+                row[heading] = ""
+        return shown
 
     @property
     def downloads(self) -> dict[str, str]:
@@ -40,15 +54,3 @@ class Panel:
 def csv_link(table: pl.DataFrame) -> str:
     """A table as a ``data:`` link that a browser saves without any network."""
     return f"data:text/csv;base64,{base64.b64encode(table.write_csv().encode()).decode()}"
-
-
-def once(rows: Sequence[Mapping[str, str]], headings: Sequence[str]) -> list[dict[str, str]]:
-    """Rows whose first cells are blank where they repeat the row above, so that groups are seen."""
-    shown = []
-    above: Mapping[str, str] = {}
-    for row in rows:
-        new = [heading for heading in headings if row[heading] != above.get(heading)]
-        first = headings.index(new[0]) if new else len(headings)
-        shown.append({**row, **dict.fromkeys(headings[:first], "")})
-        above = row
-    return shown

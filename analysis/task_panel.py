@@ -3,7 +3,7 @@
 from typing import Any
 
 from analysis.downstream import downstream_table
-from analysis.panel import Panel, once
+from analysis.panel import Panel
 from analysis.runs import Runs
 from analysis.wording import count
 
@@ -36,7 +36,8 @@ def task_panel(runs: Runs) -> Panel | None:
         f"equal.{probe}",
         "",
         {"scores": table},
-        once([_row(row) for row in table.iter_rows(named=True)], ["Task", "Arm"]),
+        [_row(row) for row in table.iter_rows(named=True)],
+        ["Task", "Arm"],
     )
 
 
@@ -46,6 +47,7 @@ def _row(row: dict[str, Any]) -> dict[str, str]:
         "Arm": row["arm"],
         "Parameters": count(row["parameters"]),
         "Seed": str(row["seed"]),
+        "Models": str(row["models"]),
         "AUROC": _score(row, "auroc"),
         "AUPRC": _score(row, "auprc"),
         "Prevalence": f"{row['prevalence']:.3f}",
@@ -60,5 +62,4 @@ def _score(row: dict[str, Any], metric: str) -> str:
         return "not defined (one class)"
     if low is None or high is None:
         return f"{value:.3f} (no interval)"
-    models = f"{row['models']} models: " if row["models"] > 1 else ""
-    return f"{value:.3f} ({models}{low:.3f} to {high:.3f})"
+    return f"{value:.3f} ({low:.3f} to {high:.3f})"

@@ -7,7 +7,7 @@ import polars as pl
 from analysis.arms import LOCAL
 from analysis.figures import arm_styles, draw_gaps
 from analysis.findings import Findings
-from analysis.panel import Panel, once
+from analysis.panel import Panel
 from analysis.runs import Runs
 from analysis.svg import inline_svg
 from analysis.transfer import transfer_table
@@ -27,8 +27,8 @@ def transfer_panel(runs: Runs, findings: Findings) -> Panel | None:
         else ""
     )
     compared = (
-        " Gaps to centralised training are of matched seeds, mean and range; 'inside' is the same runs' gap "
-        f"on the federation's own {runs.evaluated} patients."
+        " Gaps to centralised training are of matched seeds, mean and range (the bars); 'inside' is the same "
+        f"runs' gap on the federation's own {runs.evaluated} patients."
         if len(gaps)
         else ""
     )
@@ -43,7 +43,8 @@ def transfer_panel(runs: Runs, findings: Findings) -> Panel | None:
         if drawn
         else "",
         {"losses": table},
-        once([_row(row) for row in table.iter_rows(named=True)], ["Arm"]),
+        [_row(row) for row in table.iter_rows(named=True)],
+        ["Arm"],
     )
 
 
@@ -53,7 +54,7 @@ def _numbers(table: pl.DataFrame, column: str) -> str:
 
 def _row(row: dict[str, Any]) -> dict[str, str]:
     losses = {
-        f"Nats/{unit}": _mean(row, f"loss_per_{unit}", row["seeds"], decimals=4)
+        f"Nats/{unit}": _mean(row, f"loss_per_{unit}", row["seeds"], decimals=3)
         for unit in ("token", "event")
     }
     ends = (row["best_model_per_token"], row["worst_model_per_token"])
@@ -62,13 +63,13 @@ def _row(row: dict[str, Any]) -> dict[str, str]:
         "Parameters": count(row["parameters"]),
         **losses,
         "Best and worst model": "{:.3f} to {:.3f}".format(*ends) if row["models"] > 1 else "",
-        "Above centralised": "" if row["percent"] is None else _mean(row, "percent", row["seeds"], 1) + " %",
+        "Above centralised": "" if row["percent"] is None else _mean(row, "percent", row["seeds"], 1, " %"),
         "Inside": "" if row["percent_inside"] is None else f"{row['percent_inside']:.1f} %",
         "Seeds": str(row["seeds"]),
         "Patients": f"{row['patients']:,}",
     }
 
 
-def _mean(row: dict[str, Any], name: str, seeds: int, decimals: int) -> str:
+def _mean(row: dict[str, Any], name: str, seeds: int, decimals: int, unit: str = "") -> str:
     mean, low, high = (f"{row[f'{name}{end}']:.{decimals}f}" for end in ("", "_low", "_high"))
-    return f"{mean} ({low} to {high})" if seeds > 1 else mean
+    return f"{mean}{unit} ({low} to {high})" if seeds > 1 else f"{mean}{unit}"
