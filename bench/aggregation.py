@@ -29,8 +29,10 @@ from strategies.accumulator import WeightedMean
 from strategies.exchange import Participant
 from strategies.fedavg import FedAvg
 from strategies.guarded import Guard
+from strategies.parallel import map_arrays
+from strategies.rounding import rounded_array
 from wardlaw import protocol
-from wardlaw.arrays import array_record, record_views, serialised
+from wardlaw.arrays import array_record, record_views
 
 FINGERPRINT = "bench"
 Shapes = dict[str, tuple[int, ...]]
@@ -90,9 +92,9 @@ def mean_of(contents: list[RecordDict], shapes: Shapes) -> Callable[[], ArrayRec
         mean.reset()
         for content in contents:
             mean.add(record_views(content[protocol.ARRAYS]), content[protocol.METRICS][protocol.NUM_EXAMPLES])
-        return ArrayRecord(
-            {name: serialised(array.astype(np.float32)) for name, array in mean.mean().items()}
-        )
+        averages = mean.mean()
+        arrays = map_arrays(lambda name: rounded_array(averages[name]), averages, mean.size)
+        return ArrayRecord(dict(zip(averages, arrays, strict=True)))
 
     return run
 

@@ -1,6 +1,6 @@
 """A weighted mean of models that takes them one at a time.
 
-Memory is that of one model in float64 and of two replies, however many models are
+Memory is that of one model in float64 and of four replies, however many models are
 added, and is kept from round to round: fresh pages cost more than the sums.
 """
 
@@ -16,7 +16,7 @@ from strategies.parallel import map_arrays
 BLOCK = 1 << 17
 """Numbers converted to float64 at a time: 1 MiB, which stays in a core's cache."""
 
-TOGETHER = 2
+TOGETHER = 4
 """Models added in one pass over the sums, which are the larger part of the memory traffic."""
 
 Model = Mapping[str, NDArray[np.float32]]

@@ -13,9 +13,10 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 from numpy.typing import NDArray
 
-from strategies.accumulator import WeightedMean, all_finite
+from strategies.accumulator import WeightedMean
 from strategies.exchange import Exchange, Participant, ask
 from strategies.parallel import map_arrays
+from strategies.rounding import rounded_array
 from strategies.screening import (
     Contract,
     SiteScore,
@@ -23,7 +24,7 @@ from strategies.screening import (
     screen_train_reply,
 )
 from wardlaw import protocol
-from wardlaw.arrays import record_views, serialised
+from wardlaw.arrays import record_views
 from wardlaw.errors import CheckpointError
 
 logger = logging.getLogger(__name__)
@@ -289,8 +290,7 @@ class GuardedStrategy(Strategy):
             # What overflows here is found below and fails the round.
             with np.errstate(over="ignore", invalid="ignore"):
                 number, state = self.step(self._model[name], average, self._state.get(name, start))
-                rounded = number.astype(np.float32)
-            return (serialised(rounded) if all_finite(rounded) else None), state
+            return rounded_array(number), state
 
         steps = dict(zip(averages, map_arrays(following, averages, mean.size), strict=True))
         record = {name: array for name, (array, _) in steps.items() if array is not None}
