@@ -42,6 +42,7 @@ def test_a_key_is_kept_under_the_sites_name_for_the_owner_only(tmp_path):
         (openssh(CURVE_KEY), "../a"),
         (openssh(CURVE_KEY), ""),
     ],
+    ids=["empty", "no-key", "private", "other-curve", "path-as-name", "no-name"],
 )
 def test_anything_else_is_one_clear_error(tmp_path, content, name):
     result = register(tmp_path, content, name)
