@@ -91,7 +91,8 @@ def test_all_sites_get_the_same_tokeniser_and_a_resumed_run_makes_no_second(conf
 def test_the_sites_own_policy_wins(config, tmp_path, limit):
     policy = participating_policies(config)[1]
     toml = policy.state.parent / "site.toml"
-    toml.write_text(f"{toml.read_text()}\n{limit}\n")
+    others = [line for line in toml.read_text().splitlines() if not line.startswith(limit.split()[0])]
+    toml.write_text("\n".join([*others, limit]))
     grid = WatchedGrid(app, 3, to_flat(config))
     (reply,) = grid.send_and_receive([Message(RecordDict(), 1, protocol.SKETCH)])
     if limit.startswith("code-floor"):
