@@ -27,7 +27,7 @@ def make_split(lengths: list[int], first_id: int = 0) -> TokenSplit:
 
 
 def hospital_lengths(patients: int, seed: int = 0) -> list[int]:
-    """The issue's lengths of hospital records: lognormal, median 300, 10 to 10,000 tokens."""
+    """Lengths of hospital records: lognormal, median 300, 10 to 10,000 tokens."""
     draws = np.random.default_rng(seed).lognormal(np.log(300), 1.2, patients)
     return np.clip(draws, 10, 10_000).astype(int).tolist()
 
