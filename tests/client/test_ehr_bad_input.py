@@ -16,7 +16,7 @@ def lab_lines(count, wrong):
     return (LAB_HEADER, *good, *wrong)
 
 
-def fails(result, *words):
+def assert_fails(result, *words):
     """Exit status 4 (data) and one line on standard error with these words."""
     status, out, err = result
     assert status == 4, err
@@ -46,7 +46,7 @@ def test_truncated_gzip(wardlaw, write_source, tmp_path):
     folder = write_source("mimic-iv", labevents=lab_lines(50, []))
     path = folder / "labevents.csv.gz"
     path.write_bytes(path.read_bytes()[:-20])
-    fails(
+    assert_fails(
         shard(wardlaw, "mimic-iv", folder, tmp_path / "out"), "labevents.csv.gz", "cannot be read to its end"
     )
     assert not (tmp_path / "out").exists()
@@ -56,12 +56,12 @@ def test_truncated_gzip(wardlaw, write_source, tmp_path):
 def test_a_file_that_is_not_gzip(wardlaw, write_source, tmp_path):
     folder = write_source("mimic-iv")
     (folder / "labevents.csv.gz").write_bytes(b"\x1f\x8b\x08nonsense")
-    fails(shard(wardlaw, "mimic-iv", folder, tmp_path / "out"), "labevents.csv.gz")
+    assert_fails(shard(wardlaw, "mimic-iv", folder, tmp_path / "out"), "labevents.csv.gz")
 
 
 def test_missing_required_column(wardlaw, write_source, tmp_path):
     folder = write_source("mimic-iv", labevents=("subject_id,itemid,value,valuenum,valueuom", "1,2,3,3,mg"))
-    fails(
+    assert_fails(
         shard(wardlaw, "mimic-iv", folder, tmp_path / "out"),
         "labevents.csv.gz",
         "column charttime is missing",
@@ -74,7 +74,7 @@ def test_missing_required_column(wardlaw, write_source, tmp_path):
 )
 def test_missing_required_table(wardlaw, write_source, tmp_path, source, table):
     folder = write_source(source, **{table: None})
-    fails(shard(wardlaw, source, folder, tmp_path / "out"), f"table {table} is missing")
+    assert_fails(shard(wardlaw, source, folder, tmp_path / "out"), f"table {table} is missing")
 
 
 def test_missing_optional_table_is_reported(wardlaw, write_source, tmp_path):
@@ -87,7 +87,7 @@ def test_missing_optional_table_is_reported(wardlaw, write_source, tmp_path):
 def test_an_empty_file_is_an_error(wardlaw, write_source, tmp_path):
     folder = write_source("mimic-iv")
     (folder / "labevents.csv.gz").write_bytes(gzip.compress(b""))
-    fails(shard(wardlaw, "mimic-iv", folder, tmp_path / "out"), "labevents.csv.gz")
+    assert_fails(shard(wardlaw, "mimic-iv", folder, tmp_path / "out"), "labevents.csv.gz")
 
 
 def test_unparsable_times_are_set_aside_and_counted(wardlaw, write_source, tmp_path):
@@ -106,7 +106,7 @@ def test_too_many_unparsable_times_are_an_error_unless_the_cap_is_raised(wardlaw
     wrong = [f"{n},1,11,50912,yesterday,1,1,mg/dL" for n in range(90, 93)]
     folder = write_source("mimic-iv", labevents=lab_lines(50, wrong))
     result = shard(wardlaw, "mimic-iv", folder, tmp_path / "out")
-    fails(result, "3 of 50 rows have an unreadable time in charttime", "labevents")
+    assert_fails(result, "3 of 50 rows have an unreadable time in charttime", "labevents")
     status, _, _ = shard(wardlaw, "mimic-iv", folder, tmp_path / "out", "--quarantine-cap", "0.06")
     assert status == 0
 
@@ -186,13 +186,13 @@ def test_an_unknown_patient_is_set_aside_and_counted(wardlaw, write_source, tmp_
 def test_a_patient_listed_twice(wardlaw, write_source, tmp_path):
     header = "subject_id,gender,anchor_age,anchor_year,anchor_year_group,dod"
     folder = write_source("mimic-iv", patients=(header, *["1,F,40,2150,2011 - 2013,"] * 2))
-    fails(shard(wardlaw, "mimic-iv", folder, tmp_path / "out"), "2 rows share a patient")
+    assert_fails(shard(wardlaw, "mimic-iv", folder, tmp_path / "out"), "2 rows share a patient")
 
 
 def test_an_output_folder_with_something_in_it(wardlaw, write_source, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine.txt").write_text("keep")
-    fails(shard(wardlaw, "mimic-iv", write_source("mimic-iv"), tmp_path / "out"), "is not empty")
+    assert_fails(shard(wardlaw, "mimic-iv", write_source("mimic-iv"), tmp_path / "out"), "is not empty")
     assert (tmp_path / "out" / "mine.txt").read_text() == "keep"
 
 
@@ -205,7 +205,7 @@ def test_a_column_that_names_no_site(wardlaw, write_source, tmp_path):
 
 def test_a_site_without_patients(wardlaw, write_source, tmp_path):
     folder, out = write_source("eicu"), tmp_path / "out"
-    fails(
+    assert_fails(
         shard(wardlaw, "eicu", folder, out, "--site-column", "region", "--site", "mars"),
         "no patients at mars",
     )
@@ -214,7 +214,7 @@ def test_a_site_without_patients(wardlaw, write_source, tmp_path):
 def test_meds_root_with_a_code_absent_from_codes(wardlaw, meds_root, tmp_path):
     change(meds_root / "metadata" / "codes.parquet", lambda codes: codes.slice(1))
     result = shard(wardlaw, "meds", meds_root, tmp_path / "out")
-    fails(result, "1 codes", "are not in codes.parquet", "00000.parquet")
+    assert_fails(result, "1 codes", "are not in codes.parquet", "00000.parquet")
 
 
 def test_meds_root_with_a_subject_in_two_splits(wardlaw, meds_root, tmp_path):
@@ -226,20 +226,20 @@ def test_meds_root_with_a_subject_in_two_splits(wardlaw, meds_root, tmp_path):
 
     change(meds_root / "metadata" / "subject_splits.parquet", double)
     result = shard(wardlaw, "meds", meds_root, tmp_path / "out")
-    fails(result, "2 subjects are in two splits", "subject_splits.parquet")
+    assert_fails(result, "2 subjects are in two splits", "subject_splits.parquet")
 
 
 def test_meds_root_whose_times_go_back(wardlaw, meds_root, tmp_path):
     change(
         meds_root / "data" / "00000.parquet", lambda rows: rows.take([0, 1, 3, 2, *range(4, rows.num_rows)])
     )
-    fails(shard(wardlaw, "meds", meds_root, tmp_path / "out"), "go back in time", "00000.parquet")
+    assert_fails(shard(wardlaw, "meds", meds_root, tmp_path / "out"), "go back in time", "00000.parquet")
 
 
 def test_meds_root_with_a_subject_in_two_files(wardlaw, meds_root, tmp_path):
     rows = pq.read_table(meds_root / "data" / "00000.parquet")
     pq.write_table(rows.slice(0, 4), meds_root / "data" / "00001.parquet")
-    fails(
+    assert_fails(
         shard(wardlaw, "meds", meds_root, tmp_path / "out"),
         "rows of 1 subjects are not together",
         "00001.parquet",
@@ -248,18 +248,18 @@ def test_meds_root_with_a_subject_in_two_files(wardlaw, meds_root, tmp_path):
 
 def test_meds_root_with_a_subject_in_two_runs(wardlaw, meds_root, tmp_path):
     change(meds_root / "data" / "00000.parquet", lambda rows: pa.concat_tables([rows, rows.slice(0, 1)]))
-    fails(shard(wardlaw, "meds", meds_root, tmp_path / "out"), "rows of 1 subjects are not together")
+    assert_fails(shard(wardlaw, "meds", meds_root, tmp_path / "out"), "rows of 1 subjects are not together")
 
 
 def test_meds_root_without_codes_or_data(wardlaw, meds_root, tmp_path):
     (meds_root / "metadata" / "codes.parquet").unlink()
-    fails(shard(wardlaw, "meds", meds_root, tmp_path / "out"), "codes.parquet", "missing")
-    fails(shard(wardlaw, "meds", tmp_path / "nothing", tmp_path / "out"), "no MEDS data")
+    assert_fails(shard(wardlaw, "meds", meds_root, tmp_path / "out"), "codes.parquet", "missing")
+    assert_fails(shard(wardlaw, "meds", tmp_path / "nothing", tmp_path / "out"), "no MEDS data")
 
 
 def test_meds_root_without_a_time_column(wardlaw, meds_root, tmp_path):
     change(meds_root / "data" / "00000.parquet", lambda rows: rows.drop_columns("time"))
-    fails(shard(wardlaw, "meds", meds_root, tmp_path / "out"), "not MEDS data", "time")
+    assert_fails(shard(wardlaw, "meds", meds_root, tmp_path / "out"), "not MEDS data", "time")
 
 
 def test_meds_root_with_a_null_subject(wardlaw, meds_root, tmp_path):
@@ -268,7 +268,7 @@ def test_meds_root_with_a_null_subject(wardlaw, meds_root, tmp_path):
         return rows.set_column(0, "subject_id", ids)
 
     change(meds_root / "data" / "00000.parquet", without_subject)
-    fails(shard(wardlaw, "meds", meds_root, tmp_path / "out"), "not MEDS data", "subject_id")
+    assert_fails(shard(wardlaw, "meds", meds_root, tmp_path / "out"), "not MEDS data", "subject_id")
 
 
 def test_values_of_a_meds_root_that_are_not_finite_are_dropped_and_counted(wardlaw, meds_root, tmp_path):
@@ -288,7 +288,7 @@ def test_values_of_a_meds_root_that_are_not_finite_are_dropped_and_counted(wardl
 
 
 def test_a_root_not_labelled_synthetic_is_refused_as_synthetic(wardlaw, meds_root, tmp_path):
-    fails(
+    assert_fails(
         shard(wardlaw, "synthetic", meds_root, tmp_path / "out"),
         "does not say that these patients are synthetic",
     )

@@ -55,7 +55,7 @@ def test_saving_twice_gives_the_same_bytes(folder, tiny):
     assert sorted(path.name for path in folder.iterdir()) == [CONFIG, WEIGHTS]
 
 
-def refused(folder, match):
+def assert_refused(folder, match):
     with pytest.raises(CheckpointError, match=match):
         load_model(folder)
 
@@ -64,12 +64,12 @@ def test_a_flipped_byte_is_refused(folder):
     content = bytearray((folder / WEIGHTS).read_bytes())
     content[-3] ^= 1
     (folder / WEIGHTS).write_bytes(content)
-    refused(folder, r"model\.safetensors.*not those")
+    assert_refused(folder, r"model\.safetensors.*not those")
 
 
 def test_a_truncated_file_is_refused(folder):
     (folder / WEIGHTS).write_bytes((folder / WEIGHTS).read_bytes()[:100])
-    refused(folder, r"model\.safetensors")
+    assert_refused(folder, r"model\.safetensors")
 
 
 def rewritten(folder, **changes):
@@ -80,7 +80,7 @@ def rewritten(folder, **changes):
 def test_a_file_that_is_no_safetensors_is_refused_without_being_run(folder):
     (folder / WEIGHTS).write_bytes(b"\x80\x04\x95 not ours")
     rewritten(folder, wardlaw={"weights_sha256": file_sha256(folder / WEIGHTS)})
-    refused(folder, "damaged")
+    assert_refused(folder, "damaged")
 
 
 @pytest.mark.parametrize(
@@ -100,17 +100,17 @@ def test_a_file_that_is_no_safetensors_is_refused_without_being_run(folder):
 )
 def test_settings_that_do_not_fit_are_refused(folder, changes, match):
     rewritten(folder, **changes)
-    refused(folder, match)
+    assert_refused(folder, match)
 
 
 def test_weights_of_another_dtype_are_refused(folder):
     weights = {name: value.half() for name, value in load_file(folder / WEIGHTS).items()}
     save_file(weights, folder / WEIGHTS)
     rewritten(folder, wardlaw={"weights_sha256": file_sha256(folder / WEIGHTS)})
-    refused(folder, "dtypes F16")
+    assert_refused(folder, "dtypes F16")
 
 
 def test_absent_files_are_refused(folder, tmp_path):
-    refused(tmp_path / "nowhere", "config.json")
+    assert_refused(tmp_path / "nowhere", "config.json")
     (folder / WEIGHTS).unlink()
-    refused(folder, r"model\.safetensors: cannot read")
+    assert_refused(folder, r"model\.safetensors: cannot read")
