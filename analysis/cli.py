@@ -9,13 +9,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from analysis.bootstrap import common_uniforms
-from analysis.cautions import cautions
-from analysis.fits import LAWS, Fit, fit_arm
-from analysis.report import build_report, write_report
-from analysis.runs import LOSSES, LeftOut, load_runs
-from analysis.sentences import data_label, headline
-from analysis.wording import interval_text
+from analysis.fits.fit import LAWS, Fit, fit_arm
+from analysis.report.cautions import cautions
+from analysis.report.report import build_report, write_report
+from analysis.report.sentences import data_label, headline
+from analysis.report.wording import interval_text
+from analysis.tables.records import LOSSES, LeftOut, load_runs
+from analysis.uncertainty.bootstrap import common_uniforms
 from wardlaw.errors import RecordError
 from wardlaw.files import write_text_atomically
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from analysis.at_home import compare_at_home
-from analysis.findings import analyse
-from analysis.runs import load_runs
-from analysis.sentences import headline
+from analysis.comparison.at_home import compare_at_home
+from analysis.report.findings import analyse
+from analysis.report.sentences import headline
+from analysis.tables.records import load_runs
 
 
 def test_own_models_at_home_are_pooled_over_the_same_patients(make_run, tmp_path):

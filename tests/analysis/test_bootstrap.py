@@ -4,10 +4,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from analysis.bootstrap import common_uniforms, percentile_interval, resample_runs, seed_noise
-from analysis.comparison import closed_share, exponent_difference, gaps, size_means
-from analysis.fits import fit_arm
-from analysis.power_law import PowerLaw, PurePowerLaw
+from analysis.comparison.gaps import closed_share, exponent_difference, gaps, size_means
+from analysis.fits.fit import fit_arm
+from analysis.laws.power_law import PowerLaw, PurePowerLaw
+from analysis.uncertainty.bootstrap import common_uniforms, percentile_interval, resample_runs, seed_noise
 
 SIZES = (10_000, 40_000, 150_000, 330_000, 1_000_000)
 LOSS = "loss_per_token"

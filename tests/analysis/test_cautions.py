@@ -2,11 +2,11 @@
 
 import json
 
-from analysis.bootstrap import Interval
-from analysis.cautions import cautions
-from analysis.findings import analyse
-from analysis.runs import load_runs
-from analysis.wording import interval_text
+from analysis.report.cautions import cautions
+from analysis.report.findings import analyse
+from analysis.report.wording import interval_text
+from analysis.tables.records import load_runs
+from analysis.uncertainty.bootstrap import Interval
 from wardlaw.seeds import generator
 
 SIZES = {"xs": 10_000, "40k": 40_000, "150k": 150_000, "330k": 330_000}

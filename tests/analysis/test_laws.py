@@ -7,9 +7,9 @@ import polars as pl
 import pytest
 from scipy.optimize import minimize
 
-from analysis.chinchilla import Chinchilla
-from analysis.power_law import PowerLaw, PurePowerLaw
-from analysis.solver import huber, minimise_huber
+from analysis.laws.chinchilla import Chinchilla
+from analysis.laws.power_law import PowerLaw, PurePowerLaw
+from analysis.solvers.damped_newton import huber, minimise_huber
 from wardlaw.errors import RecordError
 
 # Hoffmann et al.'s parameters as their TeX source has them (a, b, e, alpha, beta).

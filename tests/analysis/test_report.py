@@ -12,9 +12,9 @@ import pytest
 from typer.testing import CliRunner
 
 from analysis.cli import app
-from analysis.findings import analyse
-from analysis.report import build_report, digest, write_report
-from analysis.runs import load_runs
+from analysis.report.findings import analyse
+from analysis.report.report import build_report, digest, write_report
+from analysis.tables.records import load_runs
 from wardlaw.errors import RecordError
 
 REPLICATES = 300

@@ -7,9 +7,9 @@ import shutil
 import polars as pl
 import pytest
 
-from analysis.findings import analyse
-from analysis.runs import at_largest_budget, load_runs
-from analysis.sweeps import find_sweeps
+from analysis.report.findings import analyse
+from analysis.report.sweeps import find_sweeps
+from analysis.tables.records import at_largest_budget, load_runs
 from wardlaw.errors import RecordError
 
 

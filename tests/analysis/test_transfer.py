@@ -5,12 +5,12 @@ import logging
 import polars as pl
 import pytest
 
-from analysis.downstream import downstream_table
-from analysis.findings import analyse
-from analysis.panel import Panel
-from analysis.report import build_report, write_report
-from analysis.runs import at_largest_budget, load_runs
-from analysis.transfer import transfer_table
+from analysis.report.downstream import downstream_table
+from analysis.report.findings import analyse
+from analysis.report.panel import Panel
+from analysis.report.report import build_report, write_report
+from analysis.report.transfer import transfer_table
+from analysis.tables.records import at_largest_budget, load_runs
 from wardlaw.records import find_records, load_record
 
 OUTSIDE = {"far": (600, 30), "farther": (400, 20)}

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from analysis.bootstrap import Interval, Resamples, percentile_interval
-from analysis.fits import Fit
-from analysis.solver import Array
+from analysis.fits.fit import Fit
+from analysis.solvers.damped_newton import Array
+from analysis.uncertainty.bootstrap import Interval, Resamples, percentile_interval
 
 
 @dataclass(frozen=True)

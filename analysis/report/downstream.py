@@ -4,7 +4,7 @@ import logging
 
 import polars as pl
 
-from analysis.runs import Runs
+from analysis.tables.records import Runs
 
 _logger = logging.getLogger(__name__)
 _METRICS = tuple(f"{metric}{end}" for metric in ("auroc", "auprc") for end in ("", "_low", "_high"))

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from analysis.law import ScalingLaw
-from analysis.solver import Array
+from analysis.laws.law import ScalingLaw
+from analysis.solvers.damped_newton import Array
 
 _EXPONENTS = (0.03, 0.1, 0.3, 0.7, 1.5, 3.0)
 _SHARES = (0.02, 0.1, 0.3, 0.6, 0.9)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from analysis.arms import LOCAL
-from analysis.runs import LOSSES, Runs, site_losses
+from analysis.tables.arms import LOCAL
+from analysis.tables.records import LOSSES, Runs, site_losses
 from wardlaw.records import RunRecord
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from analysis.arms import base_arm, differing_settings, effective_settings, name_arms
+from analysis.tables.arms import base_arm, differing_settings, effective_settings, name_arms
 from wardlaw.errors import RecordError
 from wardlaw.records import RunRecord, RunResult, find_records, load_record
 

@@ -8,9 +8,9 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.svg import STYLE, WIDTH
-from analysis.ticks import linear_counts, log_counts
-from analysis.wording import count
+from analysis.report.svg import STYLE, WIDTH
+from analysis.report.ticks import linear_counts, log_counts
+from analysis.report.wording import count
 
 Colour = tuple[float, ...]
 

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from analysis.arms import CENTRALISED, LOCAL
-from analysis.bootstrap import POOLED_DEVIATIONS, Interval
-from analysis.findings import Findings
-from analysis.runs import Runs
-from analysis.sweeps import Sweep
-from analysis.wording import count, interval_text, significant
+from analysis.report.findings import Findings
+from analysis.report.sweeps import Sweep
+from analysis.report.wording import count, interval_text, significant
+from analysis.tables.arms import CENTRALISED, LOCAL
+from analysis.tables.records import Runs
+from analysis.uncertainty.bootstrap import POOLED_DEVIATIONS, Interval
 
 _WIDE_PERCENT = 0.1
 

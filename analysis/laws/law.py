@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from analysis.solver import Array, Curve, minimise_huber
+from analysis.solvers.damped_newton import Array, Curve, minimise_huber
 from wardlaw.errors import RecordError
 
 _SAME_OPTIMUM = 1e-6

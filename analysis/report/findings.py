@@ -5,16 +5,16 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from analysis.arms import CENTRALISED, LOCAL
-from analysis.at_home import AtHome, compare_at_home
-from analysis.bootstrap import Interval, common_uniforms, resample_runs
-from analysis.chinchilla import Chinchilla
-from analysis.comparison import Gap, SizeMeans, closed_share, exponent_difference, gaps, size_means
-from analysis.fits import Fit, fit_arm
-from analysis.law import ScalingLaw
-from analysis.power_law import PowerLaw, PurePowerLaw
-from analysis.runs import LOSSES, Runs, at_largest_budget
-from analysis.sweeps import Sweep, find_sweeps
+from analysis.comparison.at_home import AtHome, compare_at_home
+from analysis.comparison.gaps import Gap, SizeMeans, closed_share, exponent_difference, gaps, size_means
+from analysis.fits.fit import Fit, fit_arm
+from analysis.laws.chinchilla import Chinchilla
+from analysis.laws.law import ScalingLaw
+from analysis.laws.power_law import PowerLaw, PurePowerLaw
+from analysis.report.sweeps import Sweep, find_sweeps
+from analysis.tables.arms import CENTRALISED, LOCAL
+from analysis.tables.records import LOSSES, Runs, at_largest_budget
+from analysis.uncertainty.bootstrap import Interval, common_uniforms, resample_runs
 from wardlaw.errors import RecordError
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 from scipy.stats import norm, t
 
-from analysis.solver import Array
+from analysis.solvers.damped_newton import Array
 from wardlaw.seeds import generator
 
 LEVEL = 0.95

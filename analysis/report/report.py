@@ -13,15 +13,15 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
-from analysis.cautions import cautions
-from analysis.findings import Findings, analyse
-from analysis.fit_tables import fit_tables, refused, seed_noise_text
-from analysis.panel import Panel, csv_link
-from analysis.panels import build_panels
-from analysis.runs import Runs, load_runs
-from analysis.sentences import data_label, headline, interval_method
-from analysis.tables import run_table
-from analysis.wording import count, significant
+from analysis.report.cautions import cautions
+from analysis.report.findings import Findings, analyse
+from analysis.report.fit_tables import fit_tables, refused, seed_noise_text
+from analysis.report.panel import Panel, csv_link
+from analysis.report.panels import build_panels
+from analysis.report.sentences import data_label, headline, interval_method
+from analysis.report.tables import run_table
+from analysis.report.wording import count, significant
+from analysis.tables.records import Runs, load_runs
 from wardlaw import __version__
 from wardlaw.files import write_text_atomically
 
@@ -103,7 +103,7 @@ def render(report: Report) -> str:
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {"count": count, "significant": significant, "mathematics": mathematics}
-    files = resources.files("analysis")
+    files = resources.files("analysis.report")
     template = environment.from_string((files / "report.html").read_text(encoding="utf-8"))
     findings, runs = report.findings, report.runs
     kind, note = data_label(runs)

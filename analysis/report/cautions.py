@@ -2,9 +2,9 @@
 
 import polars as pl
 
-from analysis.findings import Findings, determines
-from analysis.runs import Runs
-from analysis.wording import count, interval_text
+from analysis.report.findings import Findings, determines
+from analysis.report.wording import count, interval_text
+from analysis.tables.records import Runs
 
 _FEW_SEEDS = 5
 _FEW_SIZES = 6

@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from analysis.arms import LOCAL
-from analysis.svg import GRID, INK, MARKERS, MUTED, PALETTE, PAPER, STYLE, WIDTH
-from analysis.ticks import log_counts
+from analysis.report.svg import GRID, INK, MARKERS, MUTED, PALETTE, PAPER, STYLE, WIDTH
+from analysis.report.ticks import log_counts
+from analysis.tables.arms import LOCAL
 
 # What fits across a figure.
 _LETTERS = 110

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from analysis.arms import effective_settings
-from analysis.runs import Runs, at_largest_budget
+from analysis.tables.arms import effective_settings
+from analysis.tables.records import Runs, at_largest_budget
 
 
 @dataclass(frozen=True)

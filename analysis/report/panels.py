@@ -2,17 +2,17 @@
 
 import polars as pl
 
-from analysis import figures, small_multiples, tables
-from analysis.arms import LOCAL
-from analysis.findings import Findings
-from analysis.panel import Panel
-from analysis.runs import Runs
-from analysis.sentences import best_settings, interval_method
-from analysis.svg import inline_svg
-from analysis.sweeps import Sweep
-from analysis.task_panel import task_panel
-from analysis.transfer_panel import transfer_panel
-from analysis.wording import count
+from analysis.report import figures, small_multiples, tables
+from analysis.report.findings import Findings
+from analysis.report.panel import Panel
+from analysis.report.sentences import best_settings, interval_method
+from analysis.report.svg import inline_svg
+from analysis.report.sweeps import Sweep
+from analysis.report.task_panel import task_panel
+from analysis.report.transfer_panel import transfer_panel
+from analysis.report.wording import count
+from analysis.tables.arms import LOCAL
+from analysis.tables.records import Runs
 
 
 def build_panels(runs: Runs, findings: Findings) -> list[Panel]:

@@ -4,8 +4,8 @@ from itertools import product
 
 import numpy as np
 
-from analysis.law import ScalingLaw
-from analysis.solver import Array
+from analysis.laws.law import ScalingLaw
+from analysis.solvers.damped_newton import Array
 
 _EXPONENTS = (0.05, 0.15, 0.35, 0.7, 1.2)
 # Shares of the loss that the size, the tokens and the irreducible term start with.

@@ -3,9 +3,9 @@
 import numpy as np
 import polars as pl
 
-from analysis.arms import LOCAL
-from analysis.findings import Findings, runs_at
-from analysis.runs import LOSSES, Runs, site_losses
+from analysis.report.findings import Findings, runs_at
+from analysis.tables.arms import LOCAL
+from analysis.tables.records import LOSSES, Runs, site_losses
 from wardlaw.errors import RecordError
 
 _CURVE_POINTS = 60

@@ -4,8 +4,8 @@ import logging
 
 import polars as pl
 
-from analysis.arms import CENTRALISED
-from analysis.runs import LOSSES, Runs, site_losses
+from analysis.tables.arms import CENTRALISED
+from analysis.tables.records import LOSSES, Runs, site_losses
 from wardlaw.errors import RecordError
 from wardlaw.records import RunRecord
 

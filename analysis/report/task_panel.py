@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from analysis.downstream import downstream_table
-from analysis.panel import Panel
-from analysis.runs import Runs
-from analysis.wording import count
+from analysis.report.downstream import downstream_table
+from analysis.report.panel import Panel
+from analysis.report.wording import count
+from analysis.tables.records import Runs
 
 
 def task_panel(runs: Runs) -> Panel | None:

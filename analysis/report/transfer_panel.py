@@ -4,14 +4,14 @@ from typing import Any
 
 import polars as pl
 
-from analysis.arms import LOCAL
-from analysis.figures import arm_styles, draw_gaps
-from analysis.findings import Findings
-from analysis.panel import Panel
-from analysis.runs import Runs
-from analysis.svg import inline_svg
-from analysis.transfer import transfer_table
-from analysis.wording import count
+from analysis.report.figures import arm_styles, draw_gaps
+from analysis.report.findings import Findings
+from analysis.report.panel import Panel
+from analysis.report.svg import inline_svg
+from analysis.report.transfer import transfer_table
+from analysis.report.wording import count
+from analysis.tables.arms import LOCAL
+from analysis.tables.records import Runs
 
 
 def transfer_panel(runs: Runs, findings: Findings) -> Panel | None:

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from analysis.findings import Findings
-from analysis.fits import Fit
-from analysis.wording import interval_text
+from analysis.fits.fit import Fit
+from analysis.report.findings import Findings
+from analysis.report.wording import interval_text
 
 
 def fit_tables(findings: Findings) -> list[dict[str, Any]]:

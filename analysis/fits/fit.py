@@ -8,11 +8,11 @@ import numpy as np
 import polars as pl
 from scipy.stats import f as fisher
 
-from analysis.bootstrap import Interval, Resamples, SeedNoise, resample_runs, seed_noise
-from analysis.chinchilla import Chinchilla
-from analysis.law import ScalingLaw
-from analysis.power_law import PowerLaw, PurePowerLaw
-from analysis.solver import Array
+from analysis.laws.chinchilla import Chinchilla
+from analysis.laws.law import ScalingLaw
+from analysis.laws.power_law import PowerLaw, PurePowerLaw
+from analysis.solvers.damped_newton import Array
+from analysis.uncertainty.bootstrap import Interval, Resamples, SeedNoise, resample_runs, seed_noise
 from wardlaw.errors import RecordError
 
 LAWS: dict[str, type[ScalingLaw]] = {law.name: law for law in (PurePowerLaw, PowerLaw, Chinchilla)}

@@ -1,0 +1,1 @@
+"""A law fitted to a table of runs, with all that a reader needs to judge it."""

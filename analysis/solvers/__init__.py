@@ -1,0 +1,1 @@
+"""Minimisers of many regressions at once."""

@@ -1,0 +1,1 @@
+"""Intervals: the bootstrap over runs, profile likelihood, seed noise."""
