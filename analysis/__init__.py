@@ -1,1 +1,12 @@
-"""Reads run records only: fits, comparisons, figures, the report."""
+"""Scaling laws of runs: fit, compare, extrapolate, plan and report. Reads run records or any table.
+
+>>> from analysis import fit_table, read_runs  # doctest: +SKIP
+>>> fitted = fit_table(read_runs("runs.csv", {"N": "params", "D": "tokens"}), "chinchilla")  # doctest: +SKIP
+>>> print(fitted.summary())  # doctest: +SKIP
+"""
+
+from analysis.fits.table_fit import Request, fit_groups, fit_table
+from analysis.tables.filters import drop_worst_loss, keep_where
+from analysis.tables.run_table import read_runs
+
+__all__ = ["Request", "drop_worst_loss", "fit_groups", "fit_table", "keep_where", "read_runs"]

@@ -7,7 +7,8 @@ import polars as pl
 
 from analysis.fits.fit import Fit
 from analysis.solvers.damped_newton import Array
-from analysis.uncertainty.bootstrap import Interval, Resamples, percentile_interval
+from analysis.uncertainty.bootstrap import Resamples
+from analysis.uncertainty.intervals import Interval, percentile_interval
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def size_means(table: pl.DataFrame, loss: str, resamples: Resamples | None) -> S
     mean = np.exp(average @ np.log(table[loss].to_numpy()))
     # Runs drawn whole can leave a size empty: then only curves, not sizes, have replicates.
     by_size = resamples is not None and resamples.weight.shape[0] == 1
-    replicates = np.exp(resamples.log_loss @ average.T) if resamples is not None and by_size else None
+    replicates = np.exp(np.log(resamples.target) @ average.T) if resamples is not None and by_size else None
     degrees = resamples.degrees if resamples is not None else 0
     return SizeMeans(points, mean, replicates, member.sum(axis=1).astype(int).tolist(), degrees)
 

@@ -1,33 +1,34 @@
-"""A law fitted to one arm, with its intervals, and what may be wrong with it."""
+"""A law fitted to one group of runs, with its intervals, and what may be wrong with it."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import polars as pl
 from scipy.stats import f as fisher
 
-from analysis.laws.chinchilla import Chinchilla
 from analysis.laws.law import ScalingLaw
-from analysis.laws.power_law import PowerLaw, PurePowerLaw
+from analysis.laws.power_sum import PowerSum
 from analysis.solvers.damped_newton import Array
-from analysis.uncertainty.bootstrap import Interval, Resamples, SeedNoise, resample_runs, seed_noise
+from analysis.solvers.objective import LOG_SQUARES
+from analysis.tables.sample import Sample
+from analysis.uncertainty.bootstrap import Resamples, SeedNoise, resample, seed_noise
+from analysis.uncertainty.intervals import Interval
+from analysis.uncertainty.profile import PROFILE, profile_interval
 from wardlaw.errors import RecordError
 
-LAWS: dict[str, type[ScalingLaw]] = {law.name: law for law in (PurePowerLaw, PowerLaw, Chinchilla)}
-# How a law's input is counted, by its letter.
-COLUMNS = {"N": "parameters", "D": "tokens"}
 _MISFIT_LEVEL = 0.05
+_EXPONENTS = ("alpha", "beta", "gamma", "kappa")
 
 
 @dataclass(frozen=True)
 class Fit:
-    """One arm's fit.
+    """One group's fit.
 
     Attributes
     ----------
-    arm, loss : str
+    sample : Sample
+        The runs.
     columns : tuple of str
         Column of each of the law's inputs.
     law : ScalingLaw
@@ -37,33 +38,47 @@ class Fit:
         Solver's solutions of the replicates.
     intervals : dict of str to Interval
         Of each parameter.
+    interval_method : str
     noise : SeedNoise
     misfit : float or None
-        p-value of the lack-of-fit test: sizes' means off the law against seed noise.
+        p-value of the lack-of-fit test: points' means off the law against seed noise.
     points : int
         Distinct inputs.
     warnings : tuple of str
     """
 
-    arm: str
-    loss: str
+    sample: Sample
     columns: tuple[str, ...]
     law: ScalingLaw
     resamples: Resamples | None
     theta: Array | None
     intervals: Mapping[str, Interval]
+    interval_method: str
     noise: SeedNoise
     misfit: float | None
     points: int
     warnings: tuple[str, ...]
 
     @property
+    def group(self) -> str:
+        """Name of the runs together."""
+        return self.sample.group
+
+    @property
     def is_misfit(self) -> bool:
         """Whether the lack-of-fit test rejects the law at 5 %."""
         return self.misfit is not None and self.misfit < _MISFIT_LEVEL
 
+    @property
+    def residuals(self) -> Array:
+        """Log measured minus log predicted (n,), inflated for the parameters that were fitted to them."""
+        off = np.log(self.sample.target) - np.log(self.law.predict(self.sample.inputs))
+        free = len(self.law.parameters) - len(self.law.fixed_)
+        inflated: Array = off * np.sqrt(self.sample.rows / max(self.sample.rows - free, 1))
+        return inflated
+
     def band(self, inputs: Array) -> tuple[Array, Array, Array]:
-        """Loss (m,) at inputs (m,) or (m, K) with the low and high ends of its interval; NaN if none."""
+        """Target (m,) at inputs (m,) or (m, K) with the low and high ends of its interval; NaN if none."""
         predicted = self.law.predict(inputs)
         if self.theta is None or self.resamples is None:
             return predicted, np.full_like(predicted, np.nan), np.full_like(predicted, np.nan)
@@ -78,13 +93,13 @@ class Fit:
         """Everything about the fit that a machine may want."""
         spread = self.law.named(self.theta) if self.theta is not None else {}
         return {
-            "arm": self.arm,
-            "loss": self.loss,
+            "group": self.group,
             "inputs": dict(zip(self.law.inputs, self.columns, strict=True)),
+            "target": self.law.target,
             **self.law.summary(),
-            "intervals": {name: [end.low, end.high] for name, end in self.intervals.items()},
+            "intervals": {name: {"low": end.low, "high": end.high} for name, end in self.intervals.items()},
             "standard_errors": {name: float(np.std(values, ddof=1)) for name, values in spread.items()},
-            "interval_method": self.resamples.method if self.resamples else "none",
+            "interval_method": self.interval_method,
             "replicates": 0 if self.theta is None else len(self.theta),
             "seed_noise": asdict(self.noise),
             "lack_of_fit_p": self.misfit,
@@ -93,73 +108,108 @@ class Fit:
         }
 
 
-def fit_arm(
-    table: pl.DataFrame,
+def fit_sample(
     law: ScalingLaw,
+    sample: Sample,
     *,
-    loss: str,
-    uniforms: Mapping[tuple[int, int, int], Array],
-    size: str = "parameters",
+    columns: tuple[str, ...] | None = None,
+    replicates: int = 2000,
+    seed: int = 42,
+    fixed: Mapping[str, float] | None = None,
 ) -> Fit:
-    """Fit a law to the runs of one arm.
+    """Fit a law to the runs of one group.
 
     Parameters
     ----------
-    table : polars.DataFrame
-        Rows of ``Runs.table`` of one arm.
     law : ScalingLaw
         Not fitted yet.
-    loss : str
-        Column of the loss.
-    uniforms : dict
-        See ``common_uniforms``.
-    size : {"parameters", "non_embedding_parameters"}
-        How N is counted.
+    sample : Sample
+        With the law's inputs and target.
+    columns : tuple of str, optional
+        Where the inputs came from, if not from columns of their letters.
+    replicates, seed : int
+        Of the bootstrap.
+    fixed : dict of str to float, optional
+        Parameters to hold.
 
     Raises
     ------
     RecordError
-        If the runs cannot determine the law, naming the arm.
+        If the runs cannot determine the law, naming the group.
     """
-    arm = str(table["arm"][0])
-    columns = tuple(size if name == "N" else COLUMNS[name] for name in law.inputs)
-    inputs = table.select(columns).to_numpy().astype(np.float64)
     try:
-        law.fit(inputs, table[loss].to_numpy())
+        law.fit(sample.inputs, sample.target, fixed=fixed)
     except RecordError as error:
-        raise RecordError(error.what, where=arm, remedy=error.remedy) from None
-    noise = seed_noise(table, loss)
-    resamples = resample_runs(table, loss, uniforms)
-    theta = law.refit(resamples.log_loss, resamples.weight) if resamples else None
-    spread = law.named(theta) if theta is not None else {}
-    intervals = {
-        name: resamples.interval(value, spread[name]) if resamples else Interval(value, None, None)
-        for name, value in law.params_.items()
-    }
-    points = len(np.unique(inputs, axis=0))
-    misfit = _lack_of_fit(table, loss, inputs, law, noise, points)
-    warnings = _warnings(law, intervals, resamples, noise, misfit, points)
-    return Fit(arm, loss, columns, law, resamples, theta, intervals, noise, misfit, points, warnings)
+        raise RecordError(error.what, where=sample.group or error.where, remedy=error.remedy) from None
+    return with_intervals(law, sample, columns=columns, replicates=replicates, seed=seed)
 
 
-def _lack_of_fit(
-    table: pl.DataFrame, loss: str, inputs: Array, law: ScalingLaw, noise: SeedNoise, points: int
-) -> float | None:
+def fit_sample_projected(
+    law: PowerSum,
+    sample: Sample,
+    *,
+    columns: tuple[str, ...] | None = None,
+    replicates: int = 2000,
+    seed: int = 42,
+) -> Fit:
+    """The same by variable projection, whose objective is least squares on the raw target."""
+    try:
+        law.fit_projected(sample.inputs, sample.target)
+    except RecordError as error:
+        raise RecordError(error.what, where=sample.group or error.where, remedy=error.remedy) from None
+    return with_intervals(law, sample, columns=columns, replicates=replicates, seed=seed)
+
+
+def with_intervals(
+    law: ScalingLaw, sample: Sample, *, columns: tuple[str, ...] | None, replicates: int, seed: int
+) -> Fit:
+    """A fitted law with its intervals, its lack of fit and its warnings."""
+    noise = seed_noise(sample)
+    resamples = resample(sample, replicates, seed)
+    theta = law.refit(resamples.target, resamples.weight) if resamples else None
+    if resamples and theta is not None:
+        spread = law.named(theta)
+        intervals = {name: resamples.interval(value, spread[name]) for name, value in law.params_.items()}
+        method = resamples.method
+    elif sample.has_checkpoints:
+        intervals = {name: Interval(value, None, None) for name, value in law.params_.items()}
+        method = "none: too few runs to draw whole, and checkpoints of one run are not independent"
+    else:
+        intervals = {name: profile_interval(law, name) for name in law.parameters}
+        method = (
+            PROFILE if any(end.low is not None for end in intervals.values()) else "none: no run is spare"
+        )
+    intervals |= {name: Interval(value, None, None) for name, value in law.fixed_.items()}
+    points = len(np.unique(sample.inputs, axis=0))
+    misfit = _lack_of_fit(sample, law, noise, points)
+    return Fit(
+        sample=sample,
+        columns=columns or law.inputs,
+        law=law,
+        resamples=resamples,
+        theta=theta,
+        intervals=intervals,
+        interval_method=method,
+        noise=noise,
+        misfit=misfit,
+        points=points,
+        warnings=_warnings(law, intervals, resamples, noise, misfit, points),
+    )
+
+
+def _lack_of_fit(sample: Sample, law: ScalingLaw, noise: SeedNoise, points: int) -> float | None:
     """p-value of the F test of the points' means against the law, by the spread between seeds.
 
     The test is that of least squares, so the law is fitted again with Huber's threshold out of reach.
     """
-    degrees = points - len(law.parameters)
+    degrees = points - len(law.parameters) + len(law.fixed_)
     if degrees < 1 or not noise.deviation:
         return None
-    squares = type(law)(delta=np.inf).fit(inputs, table[loss].to_numpy())
-    off = (
-        table.select("parameters", "tokens", log_loss=pl.col(loss).log())
-        .with_columns(off=pl.col("log_loss") - pl.Series(np.log(squares.predict(inputs))))
-        .group_by("parameters", "tokens")
-        .agg(pl.col("off").mean(), pl.len())
-    )
-    statistic = float((off["off"] ** 2 * off["len"]).sum()) / degrees / noise.deviation**2
+    squares = type(law)(LOG_SQUARES).fit(sample.inputs, sample.target, fixed=law.fixed_)
+    off = np.log(sample.target) - np.log(squares.predict(sample.inputs))
+    _, cell, counts = np.unique(sample.cells, return_inverse=True, return_counts=True)
+    means = np.bincount(cell, off) / counts
+    statistic = float((means**2 * counts).sum()) / degrees / noise.deviation**2
     return float(fisher.sf(statistic, degrees, noise.degrees))
 
 
@@ -172,14 +222,11 @@ def _warnings(
     points: int,
 ) -> tuple[str, ...]:
     found: list[str] = []
-    spare = points - len(law.parameters)
-    if spare == 0:
-        found.append(
-            f"{points} points for {len(law.parameters)} parameters: "
-            "the curve passes through them whatever the law"
-        )
+    free = len(law.parameters) - len(law.fixed_)
+    if points == free:
+        found.append(f"{points} points for {free} parameters: the curve passes through them whatever the law")
     if resamples is None:
-        found.append("no interval: no size has two seeds")
+        found.append("no bootstrap: no size has two seeds, and fewer than 20 runs are too few to draw whole")
     elif noise.degrees and noise.degrees < 10:
         found.append(f"seed noise rests on {noise.degrees} degrees of freedom")
     if misfit is not None and misfit < _MISFIT_LEVEL:
@@ -189,8 +236,8 @@ def _warnings(
         )
     found += [
         f"the interval of {name} includes 0: no scaling was shown"
-        for name in ("alpha", "beta")
-        if name in intervals and resamples and not intervals[name].excludes_zero
+        for name in _EXPONENTS
+        if name in intervals and intervals[name].low is not None and not intervals[name].excludes_zero
     ]
     if not law.convergence_.converged:
         found.append("the fitter did not meet its stopping test")

@@ -1,24 +1,27 @@
 """The estimator that all scaling laws share: fit, predict, summary.
 
-A law is one pure function from log-parameters and log-inputs to the log loss and its Jacobian, in a
-file of its own; the rest (centring, starts, fitting, refusing) is here. After scikit-learn,
-what a fit found ends in an underscore.
+A law is one pure function from parameters and inputs to the target and its Jacobian, in a file of
+its own; the rest (centring, starts, fixed parameters, fitting, refusing) is here. After
+scikit-learn, what a fit found ends in an underscore.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from analysis.solvers.damped_newton import Array, Curve, minimise_huber
+from analysis.laws.refusals import checked_columns, checked_points
+from analysis.solvers.damped_newton import Array, Curve, Minima, minimise_huber
+from analysis.solvers.objective import HUBER_LOG, Objective, Scale
 from wardlaw.errors import RecordError
 
 _SAME_OPTIMUM = 1e-6
-_COLLINEAR = 0.999
+# Sums of squares of residuals at the level of rounding: two noise-free fits are the same optimum.
+_ROUNDING = np.finfo(np.float64).eps ** 1.5
 
 
 @dataclass(frozen=True)
@@ -32,39 +35,78 @@ class Convergence:
     reached_best : float
         Share of the starts that ended within 1e-6 (relative) of the best objective.
     gradient_norm : float
-        Largest component of the gradient at the best, of the sum of Huber losses.
+        Largest component of the objective's gradient at the best, in the solver's coordinates.
     converged : bool
         Whether the best start met the solver's own stopping test.
+    solver : str
     """
 
     starts: int
     reached_best: float
     gradient_norm: float
     converged: bool
+    solver: str
+
+
+@dataclass(frozen=True)
+class Posed:
+    """A law at fixed inputs, ready to be minimised.
+
+    Attributes
+    ----------
+    inputs : ndarray (n, K)
+    curve : callable
+        On the objective's scale.
+    features : ndarray (n, ...)
+        Centred.
+    centre : ndarray
+        What was subtracted from them.
+    target : ndarray (n,)
+    free : ndarray (P,) of bool
+        Parameters that are fitted.
+    fixed : ndarray (P,) or (B, P)
+        The solver's values of the others.
+    """
+
+    inputs: Array
+    curve: Curve
+    features: Array
+    centre: Array
+    target: Array
+    free: NDArray[np.bool_]
+    fixed: Array
+
+    def minimise(self, objective: Objective, starts: Array, target: Array, weight: ArrayLike) -> Minima:
+        """Minimise from each start (B, P), with targets and weights that broadcast to (B, n)."""
+        starts = np.where(self.free, starts, self.fixed)
+        measured = objective.measured(target)
+        return minimise_huber(self.curve, starts, measured, weight, delta=objective.delta, free=self.free)
 
 
 class ScalingLaw(ABC):
-    """A law fitted by Huber's loss on the log of the loss (arXiv 2203.15556, section 3.3).
+    """A law of one target in some inputs, fitted from a grid of starts.
 
-    Inputs are centred in the log before fitting: parameters of different powers then hardly
+    Features of the inputs are centred before fitting: parameters of different powers then hardly
     correlate, and starts need no units.
 
     Parameters
     ----------
-    delta : float
-        Threshold of Huber's loss in log loss: residuals beyond it count linearly.
+    objective : Objective
+        What is minimised.
 
     Attributes
     ----------
     params_ : dict of str to float
-        By name, in the units of the inputs and of the loss.
+        By name, in the units of the inputs and of the target.
     objective_ : float
-        Sum over runs of Huber's loss.
+        Value of the objective.
     convergence_ : Convergence
     n_ : int
         Runs fitted.
+    fixed_ : dict of str to float
+        Parameters that were given and not fitted.
     theta_ : ndarray (P,)
-        Solution in the solver's coordinates (logs of the terms at the centre, then exponents).
+        Solution in the solver's coordinates.
     """
 
     name: ClassVar[str]
@@ -72,70 +114,98 @@ class ScalingLaw(ABC):
     source: ClassVar[str]
     inputs: ClassVar[tuple[str, ...]]
     parameters: ClassVar[tuple[str, ...]]
+    bounds: ClassVar[str]
+    target: ClassVar[str] = "L"
+    scale: ClassVar[Scale] = "log"
+    may_be_zero: ClassVar[frozenset[str]] = frozenset()
 
-    def __init__(self, *, delta: float = 1e-3) -> None:
-        self.delta = delta
+    def __init__(self, objective: Objective = HUBER_LOG) -> None:
+        self.objective = objective
 
     @staticmethod
     @abstractmethod
-    def curve(log_inputs: Array, theta: Array) -> tuple[Array, Array]:
-        """Log loss (B, n) and Jacobian (B, n, P) at centred log-inputs (n, K), theta (B, P)."""
+    def curve(features: Array, theta: Array) -> tuple[Array, Array]:
+        """Target on ``scale`` (B, n) with its Jacobian (B, n, P).
+
+        Parameters
+        ----------
+        features : ndarray (n, ...)
+            Centred.
+        theta : ndarray (B, P)
+        """
 
     @staticmethod
     @abstractmethod
-    def start_grid(log_loss: float) -> Array:
-        """Starts (S, P) for data whose mean log loss is ``log_loss``."""
+    def start_grid(features: Array, target: Array) -> Array:
+        """Starts (S, P) for centred features (n, ...) and targets (n,)."""
 
     @staticmethod
     @abstractmethod
     def natural(theta: Array, centre: Array) -> Array:
         """Parameters (..., P) in the order of ``parameters`` from the solver's (..., P)."""
 
-    def fit(self, inputs: ArrayLike, loss: ArrayLike, *, weight: ArrayLike = 1.0) -> Self:
+    @staticmethod
+    @abstractmethod
+    def internal(natural: Array, centre: Array) -> Array:
+        """The inverse of ``natural``."""
+
+    @staticmethod
+    def features(inputs: Array) -> Array:
+        """What the curve needs of the inputs (n, K): their logs, unless a law says otherwise."""
+        return np.log(inputs)
+
+    @classmethod
+    def centre(cls, features: Array, fixed: Collection[str] = ()) -> Array:
+        """What to subtract from the features: their mean.
+
+        Where parameters are fixed it is zero, since a coefficient at the centre is another number
+        than the coefficient.
+        """
+        mean: Array = features.mean(axis=0)
+        return np.zeros_like(mean) if fixed else mean
+
+    def fit(
+        self,
+        inputs: ArrayLike,
+        target: ArrayLike,
+        *,
+        weight: ArrayLike = 1.0,
+        fixed: Mapping[str, float] | None = None,
+    ) -> Self:
         """Fit from the whole start grid.
 
         Parameters
         ----------
         inputs : array-like (n,) or (n, K)
-            Sizes, or sizes and tokens: one column for each of the law's inputs.
-        loss : array-like (n,)
-            Positive losses in nats.
+            One column for each of the law's ``inputs``.
+        target : array-like (n,)
+            Positive losses in nats (or the law's other target).
         weight : array-like (n,), optional
             Weights of runs; a common factor changes nothing.
+        fixed : dict of str to float, optional
+            Parameters to hold at given values.
 
         Raises
         ------
         RecordError
             If the data cannot determine the law's parameters.
         """
-        log_inputs, log_loss = _checked(type(self), inputs, loss)
-        self.centre_ = log_inputs.mean(axis=0)
-        self._log_inputs, self._log_loss = log_inputs - self.centre_, log_loss
-        starts = self.start_grid(float(log_loss.mean()))
-        minima = minimise_huber(self._curve(), starts, log_loss, weight, delta=self.delta)
-        best = int(np.argmin(minima.objective))
-        self.theta_ = minima.parameters[best]
-        self.objective_ = float(minima.objective[best])
-        reached = minima.objective <= self.objective_ * (1 + _SAME_OPTIMUM) + np.finfo(np.float64).eps ** 1.5
-        self.convergence_ = Convergence(
-            starts=len(starts),
-            reached_best=float(reached.mean()),
-            gradient_norm=float(minima.gradient_norm[best]),
-            converged=bool(minima.converged[best]),
-        )
-        self.n_ = len(log_loss)
-        self.params_ = self.named(self.theta_)
+        self.fixed_ = dict(fixed or {})
+        posed = self._pose(*checked_points(type(self), inputs, target, self.fixed_), self.fixed_)
+        starts = self.start_grid(posed.features, posed.target)
+        minima = posed.minimise(self.objective, starts, posed.target, weight)
+        self._keep(posed, weight, minima, minima.parameters, "damped Newton, all starts as one batch")
         return self
 
-    def refit(self, log_loss: ArrayLike, weight: ArrayLike, *, guards: int = 2) -> Array:
+    def refit(self, target: ArrayLike, weight: ArrayLike, *, guards: int = 2) -> Array:
         """Fit resampled runs, all replicates as one problem.
 
         Each is started from the fit and from ``guards`` points of the start grid; the best counts.
 
         Parameters
         ----------
-        log_loss, weight : array-like, broadcast to (R, n)
-            Log losses and weights of the fitted runs in each replicate.
+        target, weight : array-like, broadcast to (R, n)
+            Targets and weights of the fitted runs in each replicate.
         guards : int
             Further starts of each replicate.
 
@@ -144,24 +214,46 @@ class ScalingLaw(ABC):
         ndarray (R, P)
             Solutions in the coordinates of ``theta_``.
         """
-        log_loss, weight = np.broadcast_arrays(np.atleast_2d(log_loss), np.atleast_2d(weight))
-        grid = self.start_grid(float(self._log_loss.mean()))
+        target, weight = np.broadcast_arrays(np.atleast_2d(target), np.atleast_2d(weight))
+        grid = self.start_grid(self._posed.features, self._posed.target)
         spread = grid[np.linspace(0, len(grid) - 1, guards + 2).astype(int)[1:-1]]
         found = [
-            minimise_huber(
-                self._curve(), np.tile(start, (len(log_loss), 1)), log_loss, weight, delta=self.delta
-            )
+            self._posed.minimise(self.objective, np.tile(start, (len(target), 1)), target, weight)
             for start in (self.theta_, *spread)
         ]
         best = np.argmin([minima.objective for minima in found], axis=0)
-        solutions: Array = np.stack([minima.parameters for minima in found])[best, np.arange(len(log_loss))]
+        solutions: Array = np.stack([minima.parameters for minima in found])[best, np.arange(len(target))]
         return solutions
 
+    def profile(self, name: str, values: Array) -> tuple[Array, Array]:
+        """Lowest objective with one parameter held at each of some values, the others fitted anew.
+
+        Parameters
+        ----------
+        name : str
+        values : ndarray (V,)
+
+        Returns
+        -------
+        objective : ndarray (V,)
+        params : ndarray (V, P)
+            Natural parameters there.
+        """
+        fixed = {**self.fixed_, name: self.params_[name]}
+        posed = self._pose(self._posed.inputs, self._posed.target, fixed)
+        natural = np.tile(np.array([self.params_[key] for key in self.parameters]), (len(values), 1))
+        natural[:, self.parameters.index(name)] = values
+        starts = self.internal(natural, posed.centre)
+        held = replace(posed, fixed=np.where(posed.free, 0.0, starts))
+        minima = held.minimise(self.objective, starts, posed.target, self._weight)
+        return minima.objective, self.natural(minima.parameters, posed.centre)
+
     def predict(self, inputs: ArrayLike, theta: Array | None = None) -> Array:
-        """Loss in nats at inputs (m,) or (m, K): (m,), or (R, m) for replicates ``theta`` (R, P)."""
+        """Target at inputs (m,) or (m, K): (m,), or (R, m) for replicates ``theta`` (R, P)."""
         theta = self.theta_ if theta is None else theta
-        log_inputs = np.log(_columns(type(self), inputs)) - self.centre_
-        predicted = np.exp(self.curve(log_inputs, np.atleast_2d(theta))[0])
+        features = self.features(checked_columns(type(self), inputs)) - self.centre_
+        predicted = self.curve(features, np.atleast_2d(theta))[0]
+        predicted = np.exp(predicted) if self.scale == "log" else predicted
         return predicted if theta.ndim == 2 else predicted[0]
 
     def named(self, theta: Array) -> dict[str, Any]:
@@ -179,55 +271,47 @@ class ScalingLaw(ABC):
             "formula": self.formula,
             "source": self.source,
             "params": self.params_,
+            "bounds": self.bounds,
+            "fixed": dict(self.fixed_),
             "objective": self.objective_,
-            "objective_form": f"sum over runs of Huber(log predicted - log measured), delta = {self.delta:g}",
+            "objective_form": str(self.objective),
             "convergence": asdict(self.convergence_),
             "n": self.n_,
         }
 
-    def _curve(self) -> Curve:
-        return partial(self.curve, self._log_inputs)
-
-
-def _columns(law: type[ScalingLaw], inputs: ArrayLike) -> Array:
-    columns = np.asarray(inputs, dtype=np.float64)
-    columns = columns[:, None] if columns.ndim == 1 else columns
-    if columns.ndim != 2 or columns.shape[1] != len(law.inputs):
-        raise RecordError(
-            f"the {law.name} law takes the columns {', '.join(law.inputs)}, not an array of shape "
-            f"{columns.shape}"
+    def _pose(self, inputs: Array, target: Array, fixed: Mapping[str, float]) -> Posed:
+        features = self.features(inputs)
+        centre = self.centre(features, fixed)
+        natural = np.array([fixed.get(name, 1.0) for name in self.parameters])
+        law = partial(self.curve, features - centre)
+        return Posed(
+            inputs=inputs,
+            curve=self.objective.curve(law, self.scale),
+            features=features - centre,
+            centre=centre,
+            target=target,
+            free=np.array([name not in fixed for name in self.parameters]),
+            fixed=self.internal(natural, centre),
         )
-    return columns
 
-
-def _checked(law: type[ScalingLaw], inputs: ArrayLike, loss: ArrayLike) -> tuple[Array, Array]:
-    """Logs of inputs (n, K) and loss (n,), or the reason why the law cannot be fitted to them."""
-    columns, losses = _columns(law, inputs), np.asarray(loss, dtype=np.float64)
-    if losses.shape != (len(columns),):
-        raise RecordError(f"{len(columns)} inputs but losses of shape {losses.shape}")
-    for name, values in [*zip(law.inputs, columns.T, strict=True), ("loss", losses)]:
-        if wrong := int((~(np.isfinite(values) & (values > 0))).sum()):
+    def _keep(self, posed: Posed, weight: ArrayLike, minima: Minima, solutions: Array, solver: str) -> None:
+        """Take the best of some minima, whose ``solutions`` (S, P) are in the law's coordinates."""
+        objective = np.where(np.isfinite(minima.objective), minima.objective, np.inf)
+        best = int(np.argmin(objective))
+        if np.isinf(objective[best]):
             raise RecordError(
-                f"{wrong} of {len(values)} values of {name} are not positive numbers",
-                remedy="Leave those runs out; a law of powers has no log for them",
+                f"no start of the {self.name} law gives a finite objective on these runs",
+                remedy="Look at the values: the law may not be defined there",
             )
-    for name, values in zip(law.inputs, columns.T, strict=True):
-        if len(values) and len(np.unique(values)) == 1:
-            raise RecordError(
-                f"all {len(values)} runs have the same {name} ({values[0]:g}), so no exponent can be fitted",
-                remedy=f"Add runs at other values of {name}",
-            )
-    points, needed = len(np.unique(columns, axis=0)), len(law.parameters)
-    if points < needed:
-        raise RecordError(
-            f"the {law.name} law has {needed} parameters but the {len(columns)} runs have only {points} "
-            f"distinct {' and '.join(law.inputs)}",
-            remedy="Add sizes, or fit a law with fewer parameters",
+        self._posed, self._weight, self.centre_ = posed, weight, posed.centre
+        self.theta_, self.objective_ = solutions[best], float(objective[best])
+        reached = objective <= self.objective_ * (1 + _SAME_OPTIMUM) + _ROUNDING
+        self.convergence_ = Convergence(
+            starts=len(objective),
+            reached_best=float(reached.mean()),
+            gradient_norm=float(minima.gradient_norm[best]),
+            converged=bool(minima.converged[best]),
+            solver=solver,
         )
-    logs = np.log(columns)
-    if logs.shape[1] > 1 and abs(np.corrcoef(logs.T)[0, 1]) > _COLLINEAR:
-        raise RecordError(
-            f"{' and '.join(law.inputs)} grow together in all runs, so their exponents cannot be told apart",
-            remedy="Add runs of one size at another token budget",
-        )
-    return logs, np.log(losses)
+        self.n_ = len(posed.target)
+        self.params_ = self.named(self.theta_)

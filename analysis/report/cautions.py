@@ -3,8 +3,8 @@
 import polars as pl
 
 from analysis.report.findings import Findings, determines
-from analysis.report.wording import count, interval_text
 from analysis.tables.records import Runs
+from analysis.wording import count, interval_text
 
 _FEW_SEEDS = 5
 _FEW_SIZES = 6
@@ -59,7 +59,7 @@ def cautions(runs: Runs, findings: Findings) -> list[str]:
         and fit.resamples
         and not determines(fit)
     ]:
-        exponents = "; ".join(f"{fit.arm} alpha = {interval_text(fit.intervals['alpha'])}" for fit in bent)
+        exponents = "; ".join(f"{fit.group} alpha = {interval_text(fit.intervals['alpha'])}" for fit in bent)
         found.append(
             f"An irreducible loss cannot be told from these sizes ({bent[0].law.formula}: {exponents}), so "
             "the curves drawn have none: they describe the sizes trained and may fall too far beyond them."

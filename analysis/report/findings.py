@@ -7,14 +7,16 @@ import polars as pl
 
 from analysis.comparison.at_home import AtHome, compare_at_home
 from analysis.comparison.gaps import Gap, SizeMeans, closed_share, exponent_difference, gaps, size_means
-from analysis.fits.fit import Fit, fit_arm
+from analysis.fits.fit import Fit, fit_sample
 from analysis.laws.chinchilla import Chinchilla
 from analysis.laws.law import ScalingLaw
 from analysis.laws.power_law import PowerLaw, PurePowerLaw
 from analysis.report.sweeps import Sweep, find_sweeps
 from analysis.tables.arms import CENTRALISED, LOCAL
 from analysis.tables.records import LOSSES, Runs, at_largest_budget
-from analysis.uncertainty.bootstrap import Interval, common_uniforms, resample_runs
+from analysis.tables.sample import Sample, take_sample
+from analysis.uncertainty.bootstrap import resample
+from analysis.uncertainty.intervals import Interval
 from wardlaw.errors import RecordError
 
 
@@ -107,7 +109,6 @@ def analyse(runs: Runs, *, unit: str = "token", replicates: int = 2000, seed: in
         Of the bootstrap's random streams.
     """
     loss = LOSSES[unit]
-    uniforms = common_uniforms(runs.table, replicates, seed)
     curve_runs = at_largest_budget(runs.table)
     fits: list[Fit] = []
     refusals: list[Refusal] = []
@@ -116,12 +117,19 @@ def analyse(runs: Runs, *, unit: str = "token", replicates: int = 2000, seed: in
         of_arm, on_curve = (table.filter(pl.col("arm") == arm) for table in (runs.table, curve_runs))
         for law, size, table in _plan(of_arm, on_curve):
             try:
-                fit = fit_arm(table, law, loss=loss, uniforms=uniforms, size=size)
+                fit = fit_sample(
+                    law,
+                    _sample(table, law, loss, size, arm),
+                    columns=tuple(size if name == "N" else "tokens" for name in law.inputs),
+                    replicates=replicates,
+                    seed=seed,
+                )
             except RecordError as error:
                 refusals.append(Refusal(arm, law.name, error.what))
                 continue
             fits.append(fit)
-        means[arm] = size_means(on_curve, loss, resample_runs(on_curve, loss, uniforms))
+        on_sizes = _sample(on_curve, PowerLaw(), loss, "parameters", arm)
+        means[arm] = size_means(on_curve, loss, resample(on_sizes, replicates, seed))
     largest = _largest_common(means)
     curves = _drawn(fits)
     return Findings(
@@ -150,11 +158,16 @@ def _plan(of_arm: pl.DataFrame, on_curve: pl.DataFrame) -> list[tuple[ScalingLaw
     return [*plan, (Chinchilla(), "parameters", of_arm)]
 
 
+def _sample(table: pl.DataFrame, law: ScalingLaw, loss: str, size: str, arm: str) -> Sample:
+    lettered = table.with_columns(N=pl.col(size), D=pl.col("tokens"), L=pl.col(loss))
+    return take_sample(lettered, law.inputs, law.target, arm)
+
+
 def _drawn(fits: list[Fit]) -> dict[str, Fit]:
     """The law with an irreducible loss, by arm, where the runs of every arm determine it; else without."""
     of_size = [fit for fit in fits if fit.columns == ("parameters",)]
     bent, straight = (
-        {fit.arm: fit for fit in of_size if isinstance(fit.law, law)} for law in (PowerLaw, PurePowerLaw)
+        {fit.group: fit for fit in of_size if isinstance(fit.law, law)} for law in (PowerLaw, PurePowerLaw)
     )
     return bent if bent.keys() == straight.keys() and all(map(determines, bent.values())) else straight
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from analysis.fits.fit import Fit
 from analysis.report.findings import Findings
-from analysis.report.wording import interval_text
+from analysis.wording import interval_text
 
 
 def fit_tables(findings: Findings) -> list[dict[str, Any]]:
@@ -32,7 +32,7 @@ def fit_tables(findings: Findings) -> list[dict[str, Any]]:
 def _fit_row(fit: Fit) -> dict[str, Any]:
     convergence = fit.law.convergence_
     return {
-        "arm": fit.arm,
+        "arm": fit.group,
         "params": [interval_text(fit.intervals[name]) for name in fit.law.parameters],
         "n": fit.law.n_,
         "points": fit.points,
@@ -47,7 +47,7 @@ def _gathered_warnings(fits: list[Fit]) -> list[str]:
     by_text: dict[str, list[str]] = {}
     for fit in fits:
         for warning in fit.warnings:
-            by_text.setdefault(warning, []).append(fit.arm)
+            by_text.setdefault(warning, []).append(fit.group)
     return [f"{', '.join(arms)}: {text}." for text, arms in by_text.items()]
 
 

@@ -10,9 +10,9 @@ from analysis.report.svg import inline_svg
 from analysis.report.sweeps import Sweep
 from analysis.report.task_panel import task_panel
 from analysis.report.transfer_panel import transfer_panel
-from analysis.report.wording import count
 from analysis.tables.arms import LOCAL
 from analysis.tables.records import Runs
+from analysis.wording import count
 
 
 def build_panels(runs: Runs, findings: Findings) -> list[Panel]:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 import re
 from collections import Counter
 from dataclasses import asdict, dataclass
@@ -13,6 +12,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
+from analysis.options import write_numbers
 from analysis.report.cautions import cautions
 from analysis.report.findings import Findings, analyse
 from analysis.report.fit_tables import fit_tables, refused, seed_noise_text
@@ -20,8 +20,8 @@ from analysis.report.panel import Panel, csv_link
 from analysis.report.panels import build_panels
 from analysis.report.sentences import data_label, headline, interval_method
 from analysis.report.tables import run_table
-from analysis.report.wording import count, significant
 from analysis.tables.records import Runs, load_runs
+from analysis.wording import count, significant
 from wardlaw import __version__
 from wardlaw.files import write_text_atomically
 
@@ -92,8 +92,7 @@ def build_report(
 def write_report(report: Report, out: Path) -> Path:
     """Write ``report.html`` and ``report.json``; the page's path."""
     write_text_atomically(out / PAGE, render(report))
-    numbers = json.dumps(_without_nan(report.to_json()), indent=2, allow_nan=False)
-    write_text_atomically(out / NUMBERS, numbers + "\n")
+    write_numbers(out / NUMBERS, report.to_json())
     return out / PAGE
 
 
@@ -201,16 +200,3 @@ def _arms(runs: Runs) -> str:
 def _span(low: float, high: float) -> str:
     first, last = count(low), count(high)
     return first if first == last else f"{first} to {last}"
-
-
-def _without_nan(value: Any) -> Any:
-    """JSON has no NaN: null says that there is no number."""
-    match value:
-        case float() if not math.isfinite(value):
-            return None
-        case dict():
-            return {key: _without_nan(item) for key, item in value.items()}
-        case list() | tuple():
-            return [_without_nan(item) for item in value]
-        case _:
-            return value

@@ -4,10 +4,11 @@ from typing import Any
 
 from analysis.report.findings import Findings
 from analysis.report.sweeps import Sweep
-from analysis.report.wording import count, interval_text, significant
 from analysis.tables.arms import CENTRALISED, LOCAL
 from analysis.tables.records import Runs
-from analysis.uncertainty.bootstrap import POOLED_DEVIATIONS, Interval
+from analysis.uncertainty.bootstrap import POOLED_DEVIATIONS
+from analysis.uncertainty.intervals import Interval
+from analysis.wording import count, interval_text, significant
 
 _WIDE_PERCENT = 0.1
 
@@ -137,8 +138,8 @@ def _only_losses(runs: Runs, findings: Findings) -> str:
 
 def interval_method(findings: Findings) -> str:
     """How the intervals were made, for captions."""
-    methods = {fit.resamples.method for fit in findings.curves.values() if fit.resamples}
-    if not methods:
+    methods = {fit.interval_method for fit in findings.curves.values()}
+    if not methods or any(method.startswith("none") for method in methods):
         return "no interval: no size has two seeds"
     expanded = ", percentiles expanded for few degrees of freedom" if POOLED_DEVIATIONS in methods else ""
     return f"95 % intervals: {' and '.join(sorted(methods))}{expanded}, {findings.replicates:,} replicates"

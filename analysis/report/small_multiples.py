@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from analysis.report.svg import STYLE, WIDTH
 from analysis.report.ticks import linear_counts, log_counts
-from analysis.report.wording import count
+from analysis.wording import count
 
 Colour = tuple[float, ...]
 

@@ -142,16 +142,16 @@ def site_table(runs: Runs, findings: Findings) -> pl.DataFrame:
 def joint_curves(runs: Runs, findings: Findings) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Runs, and the fitted L(N, D) along tokens at each size, of the arms that have a joint fit."""
     fits = [fit for fit in findings.fits if fit.law.name == "chinchilla"]
-    points = runs.table.filter(pl.col("arm").is_in([fit.arm for fit in fits])).select(
+    points = runs.table.filter(pl.col("arm").is_in([fit.group for fit in fits])).select(
         "arm", "parameters", "tokens", "seed", pl.col(findings.loss).alias("loss")
     )
     pieces = []
     for fit in fits:
-        tokens = points.filter(pl.col("arm") == fit.arm)["tokens"].to_numpy()
+        tokens = points.filter(pl.col("arm") == fit.group)["tokens"].to_numpy()
         along = np.geomspace(tokens.min(), tokens.max(), _CURVE_POINTS)
-        for size in sorted(points.filter(pl.col("arm") == fit.arm)["parameters"].unique()):
+        for size in sorted(points.filter(pl.col("arm") == fit.group)["parameters"].unique()):
             loss = fit.law.predict(np.column_stack([np.full_like(along, size), along]))
-            pieces.append(pl.DataFrame({"arm": fit.arm, "parameters": size, "tokens": along, "loss": loss}))
+            pieces.append(pl.DataFrame({"arm": fit.group, "parameters": size, "tokens": along, "loss": loss}))
     return points, pl.concat(pieces) if pieces else pl.DataFrame()
 
 

@@ -4,8 +4,8 @@ from typing import Any
 
 from analysis.report.downstream import downstream_table
 from analysis.report.panel import Panel
-from analysis.report.wording import count
 from analysis.tables.records import Runs
+from analysis.wording import count
 
 
 def task_panel(runs: Runs) -> Panel | None:

@@ -7,7 +7,7 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from analysis.report.wording import count
+from analysis.wording import count
 
 _MOST_LABELS = 8
 _INCHES_A_LABEL = 0.5

@@ -9,9 +9,9 @@ from analysis.report.findings import Findings
 from analysis.report.panel import Panel
 from analysis.report.svg import inline_svg
 from analysis.report.transfer import transfer_table
-from analysis.report.wording import count
 from analysis.tables.arms import LOCAL
 from analysis.tables.records import Runs
+from analysis.wording import count
 
 
 def transfer_panel(runs: Runs, findings: Findings) -> Panel | None:

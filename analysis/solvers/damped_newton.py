@@ -60,6 +60,7 @@ def minimise_huber(
     weight: ArrayLike = 1.0,
     *,
     delta: float = 1e-3,
+    free: NDArray[np.bool_] | None = None,
     iterations: int = 400,
 ) -> Minima:
     """Minimise sum_i w_i huber(curve(theta)_i - log_loss_i) from each start.
@@ -77,7 +78,9 @@ def minimise_huber(
     weight : array-like, broadcast to (B, n)
         Counts of a resampled run; any overall factor leaves the answer unchanged.
     delta : float
-        Threshold of Huber's loss, in log loss.
+        Threshold of Huber's loss, in log loss; infinite for least squares.
+    free : ndarray (P,) of bool, optional
+        Parameters that move; the others keep their values of the start.
     iterations : int
         Most iterations of a row.
     """
@@ -85,9 +88,18 @@ def minimise_huber(
     shape = (len(starts), curve(starts[:1])[0].shape[-1])
     target = np.broadcast_to(np.asarray(log_loss, dtype=np.float64), shape)
     weights = np.broadcast_to(np.asarray(weight, dtype=np.float64), shape)
+    moving = np.ones(starts.shape[1], dtype=np.bool_) if free is None else free
     rows = max(1, _CHUNK // (shape[1] * starts.shape[1]))
     pieces = [
-        _minimise(curve, starts[i : i + rows], target[i : i + rows], weights[i : i + rows], delta, iterations)
+        _minimise(
+            curve,
+            starts[i : i + rows],
+            target[i : i + rows],
+            weights[i : i + rows],
+            delta,
+            moving,
+            iterations,
+        )
         for i in range(0, len(starts), rows)
     ]
     return Minima(
@@ -99,24 +111,36 @@ def minimise_huber(
 
 
 def _minimise(
-    curve: Curve, starts: Array, target: Array, weight: Array, delta: float, iterations: int
+    curve: Curve,
+    starts: Array,
+    target: Array,
+    weight: Array,
+    delta: float,
+    free: NDArray[np.bool_],
+    iterations: int,
 ) -> Minima:
     theta = starts.copy()
     prediction, jacobian = curve(theta)
+    jacobian = jacobian[..., free]
     residual = prediction - target
     objective = (weight * huber(residual, delta)).sum(-1)
+    # A start where the law is not defined waits there: only its damping ends it.
+    undefined = ~(np.isfinite(objective) & np.isfinite(jacobian).all((-1, -2)))
+    objective[undefined], residual[undefined], jacobian[undefined] = np.inf, 0.0, 0.0
     rounding = (weight * huber(np.full_like(residual, _ROUNDING), delta)).sum(-1)
     damping = np.full(len(theta), 1e-2)
     quiet = np.zeros(len(theta), dtype=np.int64)
     live = np.arange(len(theta))
     for _ in range(iterations):
         step, promised = _step(residual[live], jacobian[live], weight[live], damping[live], delta)
-        trial = theta[live] + step
+        trial = theta[live]
+        trial[:, free] += step
         prediction, trial_jacobian = curve(trial)
+        trial_jacobian = trial_jacobian[..., free]
         trial_residual = prediction - target[live]
         reached = (weight[live] * huber(trial_residual, delta)).sum(-1)
         decrease = objective[live] - reached
-        better = np.isfinite(reached) & (decrease > 0)
+        better = np.isfinite(reached) & (decrease > 0) & np.isfinite(trial_jacobian).all((-1, -2))
         accepted = live[better]
         theta[accepted], objective[accepted] = trial[better], reached[better]
         residual[accepted], jacobian[accepted] = trial_residual[better], trial_jacobian[better]

@@ -1,54 +1,44 @@
-"""Resampled runs and the intervals that they give.
+"""Resampled runs.
 
-Seeds are the replicates. With n_h runs at size h, drawing runs within each size (a stratified
-bootstrap) is too narrow when n_h is 2 or 3: its variance is short by (n_h - 1) / n_h, and at 2 seeds
-only three draws a size exist. So the deviations of log losses from their size's mean are pooled over
-an arm's sizes, each inflated by sqrt(n_h / (n_h - 1)), and drawn from that pool onto the means; and
-percentiles are taken at the levels of Student's t (the "expanded percentile interval" of Hesterberg,
-The American Statistician 69, 2015). ``tests/analysis/test_bootstrap.py`` measures the coverage.
-The assumption is that seed noise is the same fraction of the loss at all sizes.
+Where runs are replicated, seeds are the replicates. With n_h runs at point h, drawing runs within each
+point (a stratified bootstrap) is too narrow when n_h is 2 or 3: its variance is short by
+(n_h - 1) / n_h, and at 2 seeds only three draws a point exist. So the deviations of log targets from
+their point's mean are pooled over a group's points, each inflated by sqrt(n_h / (n_h - 1)), and drawn
+from that pool onto the means; and percentiles are taken at the levels of Student's t (the "expanded
+percentile interval" of Hesterberg, The American Statistician 69, 2015).
+``tests/analysis/test_bootstrap.py`` measures the coverage. The assumption is that seed noise is the
+same fraction of the target at all points.
+
+Where they are not, whole runs are drawn with replacement, a run's checkpoints together: they share
+their seed and their data, and count as one. With 42 as the seed the draws are those of Besiroglu et al.
+2024 (arXiv 2404.10102). Groups with the same runs in the same order are drawn in pairs here too.
 """
 
-from collections.abc import Mapping
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
-import polars as pl
-from scipy.stats import norm, t
 
 from analysis.solvers.damped_newton import Array
+from analysis.tables.sample import Sample
+from analysis.uncertainty.intervals import Interval, percentile_interval
 from wardlaw.seeds import generator
 
-LEVEL = 0.95
 POOLED_DEVIATIONS = "bootstrap of seed deviations, pooled over sizes"
 WHOLE_RUNS = "bootstrap of whole runs over all sizes"
 _RUNS_FOR_DRAWING_THEM_WHOLE = 20
 
 
 @dataclass(frozen=True)
-class Interval:
-    """An estimate with its interval; ``low`` and ``high`` are None where nothing supports one."""
-
-    estimate: float
-    low: float | None
-    high: float | None
-
-    @property
-    def excludes_zero(self) -> bool:
-        """Whether zero lies outside; False without an interval."""
-        return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
-
-
-@dataclass(frozen=True)
 class SeedNoise:
-    """Spread of the log loss between seeds.
+    """Spread of the log target between seeds.
 
     Attributes
     ----------
     deviation : float or None
-        Pooled standard deviation of log loss within sizes; None without replicated sizes.
+        Pooled standard deviation of the log target within points; None without replicated points.
     degrees : int
-        Its degrees of freedom: sum over sizes of seeds - 1.
+        Its degrees of freedom: sum over points of seeds - 1.
     """
 
     deviation: float | None
@@ -57,17 +47,17 @@ class SeedNoise:
 
 @dataclass(frozen=True)
 class Resamples:
-    """R replicates of an arm's n runs.
+    """R replicates of a group's n rows.
 
     Attributes
     ----------
-    log_loss, weight : ndarray, broadcastable to (R, n)
+    target, weight : ndarray, broadcastable to (R, n)
     degrees : int
         Degrees of freedom behind the replicates.
     method : str
     """
 
-    log_loss: Array
+    target: Array
     weight: Array
     degrees: int
     method: str
@@ -77,63 +67,59 @@ class Resamples:
         return percentile_interval(estimate, replicates, self.degrees)
 
 
-def percentile_interval(estimate: float, replicates: Array, degrees: int) -> Interval:
-    """95 % percentile interval, expanded for few degrees of freedom (Hesterberg 2015)."""
-    tail = norm.cdf(t.ppf((1 - LEVEL) / 2, degrees))
-    low, high = np.quantile(replicates, [tail, 1 - tail])
-    return Interval(estimate, float(low), float(high))
-
-
-def common_uniforms(table: pl.DataFrame, replicates: int, seed: int) -> dict[tuple[int, int, int], Array]:
-    """A stream of uniform numbers (R,) for every (size, tokens, seed) of a study.
-
-    All arms draw by the same numbers, so that arms with the same sizes and seeds are resampled in
-    pairs: a difference between arms then has the noise of matched seeds.
-    """
-    cells = table.select("parameters", "tokens", "seed").unique().sort("parameters", "tokens", "seed").rows()
-    return {cell: generator(seed, "bootstrap", *cell).random(replicates) for cell in cells}
-
-
-def seed_noise(table: pl.DataFrame, loss: str) -> SeedNoise:
-    """Pooled spread between seeds of one arm's log loss."""
-    runs = _within_sizes(table, loss)
-    degrees = len(runs) - runs.select("parameters", "tokens").n_unique()
-    if not degrees:
+def seed_noise(sample: Sample) -> SeedNoise:
+    """Pooled spread between seeds of one group's log target; unknown where rows share a run."""
+    deviations, seeds = _within_points(sample)
+    degrees = len(seeds) - len(np.unique(sample.cells))
+    if not degrees or sample.has_checkpoints:
         return SeedNoise(None, 0)
-    return SeedNoise(float(np.linalg.norm(runs["deviation"].to_numpy()) / np.sqrt(degrees)), degrees)
+    return SeedNoise(float(np.linalg.norm(deviations) / np.sqrt(degrees)), degrees)
 
 
-def resample_runs(
-    table: pl.DataFrame, loss: str, uniforms: Mapping[tuple[int, int, int], Array]
-) -> Resamples | None:
-    """Replicates of one arm's runs, in the order of ``table``.
+def resample(sample: Sample, replicates: int, seed: int) -> Resamples | None:
+    """Replicates of one group's runs.
+
+    Groups draw by the same numbers at the same points and seeds, so that a difference between groups
+    has the noise of matched seeds.
 
     Returns
     -------
     Resamples or None
-        From pooled seed deviations; whole runs drawn over all sizes where no size has two seeds but
-        there are 20 runs or more; None where neither is possible.
+        From pooled seed deviations where at least half of the points are replicated; whole runs drawn
+        over all points where there are 20 runs or more; None where neither is possible.
     """
-    runs = _within_sizes(table, loss)
-    drawn = np.stack([uniforms[cell] for cell in table.select("parameters", "tokens", "seed").rows()], axis=1)
-    if degrees := seed_noise(table, loss).degrees:
-        replicated = runs.filter(pl.col("seeds") > 1)
-        inflated = replicated.select(pl.col("deviation") * (pl.col("seeds") / (pl.col("seeds") - 1)).sqrt())
-        pool = inflated["deviation"].to_numpy()
-        log_loss = runs["mean"].to_numpy() + pool[np.floor(drawn * len(pool)).astype(np.int64)]
-        return Resamples(log_loss, np.ones((1, len(runs))), degrees, POOLED_DEVIATIONS)
-    if len(runs) < _RUNS_FOR_DRAWING_THEM_WHOLE:
+    noise = seed_noise(sample)
+    if noise.degrees and 2 * noise.degrees >= len(np.unique(sample.cells)):
+        drawn = np.stack([generator(seed, "bootstrap", *key).random(replicates) for key in _keys(sample)], 1)
+        deviations, seeds = _within_points(sample)
+        pool = (deviations * np.sqrt(seeds / np.maximum(seeds - 1, 1)))[seeds > 1]
+        means = np.log(sample.target) - deviations
+        targets = np.exp(means + pool[np.floor(drawn * len(pool)).astype(np.int64)])
+        return Resamples(targets, np.ones((1, sample.rows)), noise.degrees, POOLED_DEVIATIONS)
+    place = {run: number for number, run in enumerate(dict.fromkeys(sample.runs.tolist()))}
+    runs = len(place)
+    if runs < _RUNS_FOR_DRAWING_THEM_WHOLE:
         return None
-    source = np.floor(drawn * len(runs)).astype(np.int64)
-    counts = np.stack([np.bincount(row, minlength=len(runs)) for row in source]).astype(np.float64)
-    return Resamples(runs["log_loss"].to_numpy()[None], counts, len(runs) - 1, WHOLE_RUNS)
+    # The legacy generator, whose stream NumPy has frozen, is what published bootstraps drew with.
+    random = np.random.RandomState(seed)
+    counts = np.array([np.bincount(random.choice(runs, runs), minlength=runs) for _ in range(replicates)])
+    weight = counts[:, [place[run] for run in sample.runs.tolist()]].astype(np.float64)
+    return Resamples(sample.target[None], weight, runs - 1, WHOLE_RUNS)
 
 
-def _within_sizes(table: pl.DataFrame, loss: str) -> pl.DataFrame:
-    """Log loss of each run, its size's mean, its deviation from it, and the size's number of seeds."""
-    point = ("parameters", "tokens")
-    return table.select(*point, log_loss=pl.col(loss).log()).with_columns(
-        mean=pl.col("log_loss").mean().over(point),
-        deviation=pl.col("log_loss") - pl.col("log_loss").mean().over(point),
-        seeds=pl.len().over(point),
-    )
+def _within_points(sample: Sample) -> tuple[Array, Array]:
+    """Deviation of each log target from its point's mean, and the point's number of runs."""
+    logs = np.log(sample.target)
+    _, cell, counts = np.unique(sample.cells, return_inverse=True, return_counts=True)
+    return logs - (np.bincount(cell, logs) / counts)[cell], counts[cell].astype(np.float64)
+
+
+def _keys(sample: Sample) -> list[tuple[str | int, ...]]:
+    """What names a row's random numbers: its point and seed, and which of those it is."""
+    seen: Counter[tuple[str, int]] = Counter()
+    keys: list[tuple[str | int, ...]] = []
+    for matched, seed in zip(sample.matched, sample.seeds, strict=True):
+        point = (str(matched), int(seed))
+        keys.append((*point, seen[point]))
+        seen[point] += 1
+    return keys

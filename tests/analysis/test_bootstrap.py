@@ -5,9 +5,11 @@ import polars as pl
 import pytest
 
 from analysis.comparison.gaps import closed_share, exponent_difference, gaps, size_means
-from analysis.fits.fit import fit_arm
+from analysis.fits.fit import fit_sample
 from analysis.laws.power_law import PowerLaw, PurePowerLaw
-from analysis.uncertainty.bootstrap import common_uniforms, percentile_interval, resample_runs, seed_noise
+from analysis.tables.sample import take_sample
+from analysis.uncertainty.bootstrap import resample, seed_noise
+from analysis.uncertainty.intervals import percentile_interval
 
 SIZES = (10_000, 40_000, 150_000, 330_000, 1_000_000)
 LOSS = "loss_per_token"
@@ -22,13 +24,19 @@ def made_up(arm, truth, *, seeds=2, noise=0.003, random, sizes=SIZES, shared=Non
     return pl.DataFrame(
         {
             "arm": arm,
+            "run": np.arange(len(size)).astype(str),
             "parameters": size,
-            "non_embedding_parameters": size,
             "tokens": 409_600,
+            "N": size,
+            "D": 409_600,
             "seed": np.tile(np.arange(seeds), len(sizes)),
             LOSS: (floor + a * size**-alpha) * np.exp(noise * error),
         }
     )
+
+
+def sampled(table):
+    return take_sample(table, ("N",), LOSS, table["arm"][0])
 
 
 def test_intervals_of_the_exponent_cover_the_truth_with_two_seeds_a_size():
@@ -37,7 +45,7 @@ def test_intervals_of_the_exponent_cover_the_truth_with_two_seeds_a_size():
     covered = 0
     for _ in range(40):
         table = made_up("FedAvg", (1.4, 40.0, 0.35), random=random)
-        fit = fit_arm(table, PowerLaw(), loss=LOSS, uniforms=common_uniforms(table, 400, 0))
+        fit = fit_sample(PowerLaw(), sampled(table), replicates=400, seed=0)
         interval = fit.intervals["alpha"]
         covered += interval.low <= 0.35 <= interval.high
     assert covered >= 34
@@ -50,9 +58,8 @@ def test_exponent_difference_covers_a_known_shift_and_pairing_narrows_it():
         shared = random.normal(size=2 * len(SIZES))
         one = made_up("Centralised", (0.0, 8.0, 0.12), random=random, shared=shared)
         two = made_up("FedAvg", (0.0, 9.0, 0.13), random=random, shared=shared)
-        uniforms = common_uniforms(one, 500, 0)
-        fits = [fit_arm(table, PurePowerLaw(), loss=LOSS, uniforms=uniforms) for table in (one, two)]
-        other = fit_arm(two, PurePowerLaw(), loss=LOSS, uniforms=common_uniforms(two, 500, 1))
+        fits = [fit_sample(PurePowerLaw(), sampled(table), replicates=500, seed=0) for table in (one, two)]
+        other = fit_sample(PurePowerLaw(), sampled(two), replicates=500, seed=1)
         difference = exponent_difference(fits[1], fits[0])
         covered += difference.low <= 0.01 <= difference.high
         paired.append(difference.high - difference.low)
@@ -64,7 +71,7 @@ def test_exponent_difference_covers_a_known_shift_and_pairing_narrows_it():
 
 def test_seed_noise_is_the_pooled_deviation():
     table = made_up("Local", (1.4, 40.0, 0.35), seeds=400, random=np.random.default_rng(1))
-    noise = seed_noise(table, LOSS)
+    noise = seed_noise(sampled(table))
     assert noise.degrees == 5 * 399
     assert noise.deviation == pytest.approx(0.003, rel=0.05)
     logs = np.log(table[LOSS].to_numpy()).reshape(5, 400)
@@ -74,24 +81,24 @@ def test_seed_noise_is_the_pooled_deviation():
 def test_replicates_of_a_size_mean_have_the_variance_of_a_mean_of_seeds():
     """A plain bootstrap within two seeds has half of it."""
     table = made_up("Local", (1.4, 40.0, 0.35), random=np.random.default_rng(2))
-    resamples = resample_runs(table, LOSS, common_uniforms(table, 20_000, 0))
-    deviation = seed_noise(table, LOSS).deviation
+    resamples = resample(sampled(table), 20_000, 0)
+    deviation = seed_noise(sampled(table)).deviation
     replicates = np.log(size_means(table, LOSS, resamples).replicates)
     assert replicates.std(axis=0) == pytest.approx(np.full(5, deviation / np.sqrt(2)), rel=0.03)
 
 
-def test_one_seed_a_size_gives_no_interval_and_says_so():
+def test_one_seed_a_size_gives_profile_intervals_and_says_so():
     table = made_up("FedAvg", (1.4, 40.0, 0.35), seeds=1, random=np.random.default_rng(0))
-    fit = fit_arm(table, PowerLaw(), loss=LOSS, uniforms=common_uniforms(table, 50, 0))
-    assert fit.intervals["alpha"].low is None
-    assert "no interval: no size has two seeds" in fit.warnings
+    fit = fit_sample(PowerLaw(), sampled(table), replicates=50, seed=0)
+    assert "profile likelihood" in fit.interval_method
+    assert any("no bootstrap: no size has two seeds" in warning for warning in fit.warnings)
     assert np.isnan(fit.band(np.array([1e5]))[1]).all()
 
 
 def test_many_single_runs_are_drawn_whole():
     sizes = tuple(np.geomspace(1e4, 1e7, 24).astype(int))
     table = made_up("FedAvg", (1.4, 40.0, 0.35), seeds=1, sizes=sizes, random=np.random.default_rng(0))
-    fit = fit_arm(table, PowerLaw(), loss=LOSS, uniforms=common_uniforms(table, 300, 0))
+    fit = fit_sample(PowerLaw(), sampled(table), replicates=300, seed=0)
     assert fit.resamples.method == "bootstrap of whole runs over all sizes"
     assert fit.intervals["alpha"].low < 0.35 < fit.intervals["alpha"].high
     assert size_means(table, LOSS, fit.resamples).replicates is None
@@ -101,7 +108,7 @@ def test_a_curve_that_is_no_power_law_is_flagged():
     table = made_up("FedAvg", (1.4, 40.0, 0.35), random=np.random.default_rng(1), noise=1e-3)
     bent = table.with_columns(pl.col(LOSS) * (1 + 0.03 * (pl.col("parameters") == 150_000)))
     straight, crooked = (
-        fit_arm(runs, PowerLaw(), loss=LOSS, uniforms=common_uniforms(runs, 50, 0)) for runs in (table, bent)
+        fit_sample(PowerLaw(), sampled(runs), replicates=50, seed=0) for runs in (table, bent)
     )
     assert straight.misfit > 0.05
     assert crooked.misfit < 0.05
@@ -122,10 +129,7 @@ def test_gap_and_closed_share_against_hand_computed_values():
 
     tables = {"Centralised": exact("Centralised", 2.0), "Local": exact("Local", 3.0)}
     tables["FedAvg"] = exact("FedAvg", 2.2)
-    means = {
-        arm: size_means(table, LOSS, resample_runs(table, LOSS, common_uniforms(table, 100, 0)))
-        for arm, table in tables.items()
-    }
+    means = {arm: size_means(table, LOSS, resample(sampled(table), 100, 0)) for arm, table in tables.items()}
     gap = gaps("FedAvg", means["FedAvg"], "Centralised", means["Centralised"])[0]
     assert gap.absolute.estimate == pytest.approx(0.2)
     assert gap.percent.estimate == pytest.approx(10.0)

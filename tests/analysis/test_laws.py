@@ -59,17 +59,19 @@ def test_does_not_stop_where_the_published_fit_stopped(epoch):
     logs, log_loss = np.log(inputs), np.log(loss)
     a, b, e, alpha, beta = HOFFMANN
     centre = logs.mean(0)
+    features = Chinchilla.features(inputs)
+    features = features - Chinchilla.centre(features)
     start = np.array([[e, a - alpha * centre[0], b - beta * centre[1], alpha, beta]])
 
     def objective(theta):
-        prediction, jacobian = Chinchilla.curve(logs - centre, theta[None])
+        prediction, jacobian = Chinchilla.curve(features, theta[None])
         residual = prediction[0] - log_loss
         return huber(residual, 1e-3).mean(), np.clip(residual, -1e-3, 1e-3) @ jacobian[0] / len(loss)
 
     premature = minimize(objective, start[0], jac=True, method="L-BFGS-B")
     assert premature.success
     assert premature.fun * 240 > 1.1 * expected["min_sum_huber"]
-    ours = minimise_huber(lambda theta: Chinchilla.curve(logs - centre, theta), start, log_loss, 1 / 240)
+    ours = minimise_huber(lambda theta: Chinchilla.curve(features, theta), start, log_loss, 1 / 240)
     assert ours.objective[0] * 240 == pytest.approx(expected["min_sum_huber"], rel=1e-8)
 
 
@@ -79,7 +81,7 @@ def test_bootstrap_over_points_gives_the_published_standard_errors(epoch):
     law = Chinchilla().fit(inputs, loss)
     random = np.random.RandomState(42)
     weight = np.stack([np.bincount(random.choice(np.arange(240), 240), minlength=240) for _ in range(1000)])
-    replicates = law.named(law.refit(np.log(loss), weight, guards=0))
+    replicates = law.named(law.refit(loss, weight, guards=0))
     for name, published in expected["bootstrap4000_BFGS_seed42"]["SE"].items():
         assert np.std(replicates[name]) == pytest.approx(published, rel=0.12)
 
@@ -88,14 +90,14 @@ def test_replicates_are_true_minima(epoch):
     """A few replicates against scipy with tight tolerances."""
     inputs, loss, _ = epoch
     law = Chinchilla().fit(inputs, loss)
-    logs, log_loss = np.log(inputs) - law.centre_, np.log(loss)
+    features, log_loss = Chinchilla.features(inputs) - law.centre_, np.log(loss)
     random = np.random.default_rng(3)
     weight = random.multinomial(240, np.full(240, 1 / 240), size=4).astype(float)
-    solutions = law.refit(log_loss, weight)
+    solutions = law.refit(loss, weight)
     for solution, weights in zip(solutions, weight, strict=True):
 
         def objective(theta, weights=weights):
-            prediction, jacobian = Chinchilla.curve(logs, theta[None])
+            prediction, jacobian = Chinchilla.curve(features, theta[None])
             residual = prediction[0] - log_loss
             slope = weights * np.clip(residual, -1e-3, 1e-3)
             return 1e3 * (weights * huber(residual, 1e-3)).sum(), 1e3 * slope @ jacobian[0]
@@ -136,14 +138,14 @@ def test_noise_free_surfaces_are_recovered(law, truth, inputs):
 @pytest.mark.parametrize("law", [PurePowerLaw(), PowerLaw(), Chinchilla()])
 def test_jacobian_against_central_differences(law):
     random = np.random.default_rng(0)
-    inputs = random.normal(size=(9, len(law.inputs)))
+    features = law.features(np.exp(random.normal(size=(9, len(law.inputs)))))
     theta = random.normal(size=(4, len(law.parameters)))
-    _, jacobian = law.curve(inputs, theta)
+    _, jacobian = law.curve(features, theta)
     h = np.finfo(float).eps ** (1 / 3)
     for p in range(theta.shape[1]):
         shift = np.zeros(theta.shape[1])
         shift[p] = h
-        difference = (law.curve(inputs, theta + shift)[0] - law.curve(inputs, theta - shift)[0]) / (2 * h)
+        difference = (law.curve(features, theta + shift)[0] - law.curve(features, theta - shift)[0]) / (2 * h)
         np.testing.assert_allclose(jacobian[..., p], difference, atol=1e-8)
 
 
@@ -169,7 +171,12 @@ def test_data_without_a_floor_give_a_vanishing_floor():
         (PowerLaw(), [1e4, 1e5, 1e6], [3.0, -1.0, 0.0], "2 of 3 values of loss"),
         (PowerLaw(), [1e4, 0.0, 1e6], [3.0, 2.5, 2.0], "1 of 3 values of N"),
         (PowerLaw(), [1e4] * 5, [3.0] * 5, "same N"),
-        (PowerLaw(), [1e4, 1e5, 1e4, 1e5], [3.0, 2.5, 3.1, 2.4], "3 parameters but the 4 runs have only 2"),
+        (
+            PowerLaw(),
+            [1e4, 1e5, 1e4, 1e5],
+            [3.0, 2.5, 3.1, 2.4],
+            "3 parameters to fit but the 4 runs have only 2",
+        ),
         (PowerLaw(), [], [], "0 runs have only 0"),
         (Chinchilla(), [[1e4, 1e6], [1e5, 1e6]] * 3, [3.0] * 6, "same D"),
         (Chinchilla(), [[n, 20 * n] for n in np.geomspace(1e4, 1e7, 8)], [3.0] * 8, "grow together"),

@@ -82,11 +82,11 @@ def test_numbers_of_the_figures_are_the_computed_ones(built, study):
         recorded = next(
             entry
             for entry in numbers["fits"]
-            if (entry["arm"], entry["law"], entry["inputs"]["N"]) == (arm, "power", "parameters")
+            if (entry["group"], entry["law"], entry["inputs"]["N"]) == (arm, "power", "parameters")
         )
         assert recorded["params"] == pytest.approx(fit.law.params_)
         assert recorded["intervals"]["alpha"] == pytest.approx(
-            [fit.intervals["alpha"].low, fit.intervals["alpha"].high]
+            {"low": fit.intervals["alpha"].low, "high": fit.intervals["alpha"].high}
         )
     gaps = page.downloads["gap-gaps.csv"]
     runs = report.runs.table
@@ -177,12 +177,13 @@ def test_one_size_only_still_makes_a_page_that_fits_nothing(make_study, tmp_path
         CliRunner().invoke(app, ["fit", str(runs), "--law", "power"], catch_exceptions=False)
 
 
-def test_one_seed_makes_a_page_without_intervals(make_study, tmp_path):
+def test_one_seed_makes_a_page_with_profile_intervals_of_parameters_only(make_study, tmp_path):
     runs = make_study(tmp_path / "runs", seeds=(0,))
     numbers = build_report(runs, replicates=100).to_json()
-    assert numbers["interval_method"] == "no interval: no size has two seeds"
+    assert "profile likelihood" in numbers["interval_method"]
     assert any("one seed" in sentence for sentence in numbers["cautions"])
-    assert all(end == [None, None] for fit in numbers["fits"] for end in fit["intervals"].values())
+    assert all(fit["replicates"] == 0 for fit in numbers["fits"])
+    assert all(gap["percent_low"] is None for gap in numbers["figures"]["gap"]["gaps"])
 
 
 def test_sizes_and_budgets_together_fit_the_joint_law(make_run, tmp_path):
@@ -206,8 +207,8 @@ def test_commands_print_and_write_what_they_found(study, tmp_path):
         app, ["fit", str(study), "--law", "power", "--bootstrap", "200", "--json", str(target)]
     )
     assert fitted.exit_code == 0, fitted.output
-    fits = json.loads(target.read_text())
-    assert [entry["arm"] for entry in fits] == ["Centralised", "Local", "FedAvg", "FedProx"]
+    fits = json.loads(target.read_text())["groups"]
+    assert [entry["group"] for entry in fits] == ["Centralised", "Local", "FedAvg", "FedProx"]
     assert {
         "law",
         "params",

@@ -2,7 +2,7 @@
 
 import math
 
-from analysis.uncertainty.bootstrap import Interval
+from analysis.uncertainty.intervals import Interval
 
 _WIDE = 5.0
 _PREFIXES = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "K"))

@@ -1,0 +1,229 @@
+"""Fit a law to a table of runs: filters, groups, hold-out and predictions together."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from analysis.fits.fit import Fit, fit_sample, fit_sample_projected
+from analysis.fits.predictions import HoldOut, Prediction, judge_holdout, predict_at
+from analysis.fits.rendering import render_fit
+from analysis.laws.law import ScalingLaw
+from analysis.laws.power_sum import PowerSum
+from analysis.laws.registry import find_law
+from analysis.solvers.objective import OBJECTIVES
+from analysis.tables.filters import drop_duplicates, split_where
+from analysis.tables.run_table import RunTable
+from analysis.tables.sample import take_sample
+from wardlaw.errors import RecordError
+
+FITTERS = ("newton", "projection")
+# Letters that a law does not see may still differ between its runs.
+_UNSEEN = ("N", "D", "H", "M", "S")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of a fit.
+
+    Attributes
+    ----------
+    law : str
+        Name in the registry.
+    objective : str
+        Name in ``OBJECTIVES``; empty for the law's own.
+    fitter : {"newton", "projection"}
+    fixed : dict of str to float
+    replicates, seed : int
+        Of the bootstrap.
+    holdout : str
+        Condition of the runs to keep out; empty for none.
+    predict : sequence of dict of str to float
+        Points to predict, by letter.
+    """
+
+    law: str
+    objective: str = ""
+    fitter: str = "newton"
+    fixed: Mapping[str, float] | None = None
+    replicates: int = 2000
+    seed: int = 42
+    holdout: str = ""
+    predict: Sequence[Mapping[str, float]] = ()
+
+
+@dataclass(frozen=True)
+class TableFit:
+    """A fit with where its runs came from.
+
+    Attributes
+    ----------
+    fit : Fit
+    table : RunTable
+        The rows fitted, those dropped, and the notes.
+    holdout : HoldOut or None
+    predictions : tuple of Prediction
+    warnings : tuple of str
+        Those of the fit and of its table.
+    """
+
+    fit: Fit
+    table: RunTable
+    holdout: HoldOut | None
+    predictions: tuple[Prediction, ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def params(self) -> Mapping[str, float]:
+        """Fitted parameters by name."""
+        return self.fit.law.params_
+
+    def predict(self, **inputs: float) -> Prediction:
+        """The law at one point, by letter: ``predict(N=1e9, D=2e10)``."""
+        return predict_at(self.fit, _point(self.fit.law, inputs))[0]
+
+    def summary(self) -> str:
+        """The fit as the terminal shows it."""
+        return render_fit(self.to_json())
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything that a machine may want."""
+        return {
+            **self.fit.to_json(),
+            "source": self.table.source,
+            "reference": self.fit.law.source,
+            "notes": list(self.table.notes),
+            "dropped": [vars(run) for run in self.table.dropped],
+            "holdout": self.holdout.to_json() if self.holdout else None,
+            "predictions": [one.to_json() for one in self.predictions],
+            "warnings": list(self.warnings),
+        }
+
+
+def fit_table(table: RunTable, request: Request | str) -> TableFit:
+    """Fit a law to all runs of a table.
+
+    Parameters
+    ----------
+    table : RunTable
+    request : Request or str
+        What to fit; a law's name alone for the rest by default.
+
+    Raises
+    ------
+    RecordError
+        If the runs cannot determine the law.
+    """
+    request = Request(request) if isinstance(request, str) else request
+    law = _prepare(request)
+    letters = (*law.inputs, law.target)
+    clean = drop_duplicates(table.require(letters), letters)
+    fitted, held = split_where(clean, request.holdout) if request.holdout else (clean, None)
+    sample = take_sample(fitted.rows, law.inputs, law.target, _group_name(fitted))
+    settings: dict[str, Any] = {"replicates": request.replicates, "seed": request.seed}
+    if request.fitter == "projection":
+        if not isinstance(law, PowerSum):
+            raise RecordError(
+                f"the {law.name} law is not a sum of powers, so its coefficients cannot be projected out",
+                where="--fitter",
+                remedy="Use --fitter newton",
+            )
+        fit = fit_sample_projected(law, sample, **settings)
+    else:
+        fit = fit_sample(law, sample, fixed=request.fixed, **settings)
+    points = [_point(law, point) for point in request.predict]
+    predictions = predict_at(fit, np.concatenate(points), seed=request.seed) if points else []
+    return TableFit(
+        fit=fit,
+        table=fitted,
+        holdout=_judge(fit, request.holdout, held) if held else None,
+        predictions=tuple(predictions),
+        warnings=(*fit.warnings, *_unseen(law, fitted.rows), *_left_out(fitted)),
+    )
+
+
+def fit_groups(table: RunTable, request: Request, group: str = "") -> list[TableFit]:
+    """Fit a law to each group of runs apart.
+
+    Parameters
+    ----------
+    table : RunTable
+    request : Request
+    group : str
+        Column of the groups; the table's own if empty, and one group if that is empty too.
+    """
+    column = group or table.group
+    if not column:
+        return [fit_table(table, request)]
+    if column not in table.rows.columns:
+        raise RecordError(
+            f"there is no column '{column}'",
+            where="--group",
+            remedy=f"Use one of {', '.join(table.rows.columns)}",
+        )
+    return [fit_table(part, request) for part in split_groups(table, column)]
+
+
+def split_groups(table: RunTable, column: str) -> list[RunTable]:
+    """A table a value of a column, in the order in which they appear; each keeps all that was dropped."""
+    return [
+        RunTable(rows, table.dropped, (*table.notes, f"{column} is {value}"), table.source, column)
+        for (value,), rows in table.rows.group_by(column, maintain_order=True)
+    ]
+
+
+def _group_name(table: RunTable) -> str:
+    column = table.group
+    if not column or table.rows[column].n_unique() > 1:
+        return ""
+    return str(table.rows[column][0])
+
+
+def _prepare(request: Request) -> ScalingLaw:
+    law = find_law(request.law)
+    if not request.objective:
+        return law()
+    if request.objective not in OBJECTIVES:
+        raise RecordError(
+            f"there is no objective '{request.objective}'",
+            where="--objective",
+            remedy=f"Use one of {', '.join(OBJECTIVES)}",
+        )
+    return law(OBJECTIVES[request.objective])
+
+
+def _point(law: ScalingLaw, inputs: Mapping[str, float]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    if missing := [name for name in law.inputs if name not in inputs]:
+        raise RecordError(
+            f"the {law.name} law needs {', '.join(missing)} to predict",
+            where="--predict",
+            remedy=f"Give {','.join(f'{name}=...' for name in law.inputs)}",
+        )
+    return np.array([[float(inputs[name]) for name in law.inputs]])
+
+
+def _judge(fit: Fit, condition: str, held: RunTable) -> HoldOut:
+    rows = held.rows
+    compute = rows["C"].cast(pl.Float64).to_numpy() if "C" in rows.columns else None
+    held_sample = take_sample(rows, fit.law.inputs, fit.law.target)
+    return judge_holdout(fit, condition, held_sample.inputs, held_sample.target, compute)
+
+
+def _unseen(law: ScalingLaw, rows: pl.DataFrame) -> list[str]:
+    """Letters that vary among runs at the same inputs, and that the law does not see."""
+    seen = list(law.inputs)
+    return [
+        f"runs differ in {letter}, which this law does not see: fit a law of {letter}, or choose runs"
+        for letter in _UNSEEN
+        if letter in rows.columns
+        and letter not in seen
+        and rows.schema[letter].is_numeric()
+        and rows.group_by(seen).agg(pl.col(letter).n_unique())[letter].max() != 1
+        and not (letter == "D" and "C" in seen)
+    ]
+
+
+def _left_out(table: RunTable) -> list[str]:
+    return [f"{len(table.dropped)} rows were left out"] if table.dropped else []

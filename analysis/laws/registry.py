@@ -1,0 +1,21 @@
+"""Every law by its name."""
+
+from analysis.laws.chinchilla import Chinchilla
+from analysis.laws.law import ScalingLaw
+from analysis.laws.power_law import PowerLaw, PurePowerLaw
+from wardlaw.errors import RecordError
+
+LAWS: dict[str, type[ScalingLaw]] = {law.name: law for law in (PurePowerLaw, PowerLaw, Chinchilla)}
+
+
+def find_law(name: str) -> type[ScalingLaw]:
+    """A law by name.
+
+    Raises
+    ------
+    RecordError
+        If there is none of that name.
+    """
+    if name not in LAWS:
+        raise RecordError(f"there is no law '{name}'", where="--law", remedy=f"Use one of {', '.join(LAWS)}")
+    return LAWS[name]

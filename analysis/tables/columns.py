@@ -1,0 +1,96 @@
+"""The letters of the literature, the columns that they are found in, and what follows from others."""
+
+from collections.abc import Mapping
+
+import polars as pl
+
+from wardlaw.errors import RecordError
+
+LETTERS = {
+    "N": "parameters",
+    "D": "training tokens",
+    "C": "training FLOPs",
+    "U": "unique training tokens",
+    "T": "training steps",
+    "M": "replicas or sites",
+    "H": "local steps a round",
+    "S": "noise-batch ratio",
+    "L": "loss",
+}
+# Found without being told, in this order; a column called by its letter always wins.
+_COMMON_NAMES = {
+    "N": ("parameters", "params", "n_params", "num_params"),
+    "D": ("tokens", "n_tokens", "training_tokens"),
+    "C": ("flops", "training_flops"),
+    "U": ("unique_tokens",),
+    "T": ("steps",),
+    "M": ("replicas",),
+    "H": ("local_steps",),
+    "S": ("noise_batch_ratio",),
+    "L": ("loss",),
+    "run": ("run_id", "name"),
+    "seed": (),
+}
+
+
+def parse_assignments(text: str, where: str) -> dict[str, str]:
+    """``N=params,D=tokens`` as a dictionary.
+
+    Examples
+    --------
+    >>> parse_assignments("N=Model Size, L=loss", "--columns")
+    {'N': 'Model Size', 'L': 'loss'}
+    """
+    pairs = [part.partition("=") for part in text.split(",") if part.strip()]
+    if wrong := [name for name, equals, value in pairs if not (name.strip() and equals and value.strip())]:
+        raise RecordError(
+            f"'{wrong[0]}' is not of the form name=value", where=where, remedy="Write N=params,D=tokens"
+        )
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def name_letters(
+    rows: pl.DataFrame, columns: Mapping[str, str], where: str
+) -> tuple[pl.DataFrame, list[str]]:
+    """The rows with a column a letter, and a note on where each came from.
+
+    Raises
+    ------
+    RecordError
+        If a column that was named is not there.
+    """
+    if missing := sorted(set(columns.values()) - set(rows.columns)):
+        raise RecordError(
+            f"there is no column {', '.join(missing)}",
+            where=where,
+            remedy=f"It has {', '.join(rows.columns)}",
+        )
+    chosen = dict(columns)
+    for letter, names in _COMMON_NAMES.items():
+        found = [name for name in (letter, *names) if name in rows.columns]
+        if letter not in chosen and found:
+            chosen[letter] = found[0]
+    notes = [
+        f"{letter} is the column '{name}'" for letter, name in chosen.items() if letter not in ("run", "seed")
+    ]
+    taken = rows.with_columns(**{letter: pl.col(name) for letter, name in chosen.items()})
+    return taken, notes
+
+
+def derive_letters(rows: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
+    """C, D or N from the other two by C = 6ND where one is absent, and a note that says so.
+
+    The estimate of Kaplan et al. 2020 (arXiv 2001.08361, section 2.1): no attention, no embeddings.
+    """
+    present = {letter for letter in "NDC" if letter in rows.columns}
+    derivations = {
+        "C": (6.0 * pl.col("N") * pl.col("D") if {"N", "D"} <= present else None),
+        "D": (pl.col("C") / (6.0 * pl.col("N")) if {"N", "C"} <= present else None),
+        "N": (pl.col("C") / (6.0 * pl.col("D")) if {"D", "C"} <= present else None),
+    }
+    formulas = {"C": "C = 6 N D", "D": "D = C / (6 N)", "N": "N = C / (6 D)"}
+    for letter, expression in derivations.items():
+        if letter not in present and expression is not None:
+            note = f"{letter} was not in the table and is derived: {formulas[letter]}"
+            return rows.with_columns(expression.alias(letter)), [note]
+    return rows, []

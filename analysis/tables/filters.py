@@ -1,0 +1,76 @@
+"""Which runs of a table are fitted, in the words of the user."""
+
+from dataclasses import replace
+
+import polars as pl
+
+from analysis.tables.records import LeftOut
+from analysis.tables.run_table import RunTable
+from wardlaw.errors import RecordError
+
+
+def keep_where(table: RunTable, condition: str) -> RunTable:
+    """Only the rows that a condition holds for, written as in SQL: ``C >= 1e21 and split = 'fit'``."""
+    met = _condition(table, condition)
+    return table.without(~met, f"not {condition}").noting(f"only runs with {condition}")
+
+
+def split_where(table: RunTable, condition: str) -> tuple[RunTable, RunTable]:
+    """The rows that a condition does not hold for, and those that it does."""
+    met = _condition(table, condition).fill_null(value=False)
+    held = table.rows.filter(met)
+    if held.is_empty() or len(held) == len(table.rows):
+        raise RecordError(
+            f"'{condition}' holds out {len(held)} of {len(table.rows)} runs",
+            where="--holdout",
+            remedy="Some runs must be left on both sides",
+        )
+    fitted = replace(table, rows=table.rows.filter(~met)).noting(
+        f"{len(held)} runs with {condition} were held out of the fit"
+    )
+    return fitted, replace(table, rows=held)
+
+
+def drop_worst_loss(table: RunTable, worst: int, target: str = "L") -> RunTable:
+    """Without the runs whose loss is among the ``worst`` largest values.
+
+    Ties with the last of them go too, as in arXiv 2404.10102: what stays is strictly below it.
+    """
+    losses = table.rows[target].sort(descending=True)
+    if not 0 < worst < len(losses):
+        raise RecordError(f"cannot drop the {worst} worst of {len(losses)} runs", where="--drop-worst-loss")
+    return table.without(
+        pl.col(target) >= losses[worst - 1], f"among the {worst} largest values of {target}"
+    ).noting(f"without the {worst} largest values of {target}")
+
+
+def drop_duplicates(table: RunTable, letters: tuple[str, ...]) -> RunTable:
+    """Without rows that repeat another's letters, seed and target: the same run twice.
+
+    Rows of one run are its checkpoints, and differ in their letters.
+    """
+    same = [name for name in (*letters, "seed", table.group) if name in table.rows.columns]
+    repeated = ~pl.struct(same).is_first_distinct()
+    out = table.rows.filter(repeated)
+    if out.is_empty():
+        return table
+    listed = tuple(
+        LeftOut(str(run), f"duplicate: the same {', '.join(same)} as another row") for run in out["run"]
+    )
+    return replace(table, rows=table.rows.filter(~repeated), dropped=(*table.dropped, *listed))
+
+
+def _condition(table: RunTable, condition: str) -> pl.Expr:
+    try:
+        expression = pl.sql_expr(condition)
+        kind = table.rows.select(expression.alias("met")).schema["met"]
+    except (pl.exceptions.PolarsError, ValueError) as error:
+        first = (str(error).splitlines() or [""])[0]
+        raise RecordError(
+            f"'{condition}' cannot be read as a condition: {first}",
+            where=table.source,
+            remedy=f"Write, say, \"C >= 1e21 and split = 'fit'\" over {', '.join(table.rows.columns)}",
+        ) from None
+    if kind != pl.Boolean:
+        raise RecordError(f"'{condition}' is no condition: it gives {kind}", where=table.source)
+    return expression

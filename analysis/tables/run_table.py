@@ -1,0 +1,149 @@
+"""A table of runs by letters, whatever it was read from, with what was left out of it and why."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import polars as pl
+
+from analysis.tables.columns import derive_letters, name_letters
+from analysis.tables.records import LOSSES, LeftOut, load_runs
+from wardlaw.errors import RecordError
+
+_READERS: dict[str, Callable[[Path], pl.DataFrame]] = {
+    ".csv": pl.read_csv,
+    ".parquet": pl.read_parquet,
+}
+
+
+@dataclass(frozen=True)
+class RunTable:
+    """Runs by letters.
+
+    Attributes
+    ----------
+    rows : polars.DataFrame
+        ``run``, a column for each letter that is known (see ``columns.LETTERS``), ``seed`` if known,
+        and every column of the source under its own name.
+    dropped : tuple of LeftOut
+        Rows that no figure uses, and the reason of each.
+    notes : tuple of str
+        How letters were counted and rows filtered.
+    source : str
+    group : str
+        Column that splits the runs into groups where nobody says another; empty if none.
+    """
+
+    rows: pl.DataFrame
+    dropped: tuple[LeftOut, ...]
+    notes: tuple[str, ...]
+    source: str
+    group: str = ""
+
+    def require(self, letters: Sequence[str]) -> "RunTable":
+        """Without the rows that lack one of these letters; each is dropped with its reason.
+
+        Raises
+        ------
+        RecordError
+            If a letter is not known at all, or no row is left.
+        """
+        if missing := [letter for letter in letters if letter not in self.rows.columns]:
+            raise RecordError(
+                f"there is no column for {', '.join(missing)}",
+                where=self.source,
+                remedy=f"Name it with --columns {missing[0]}=...; there is {', '.join(self.rows.columns)}",
+            )
+        if text := [name for name in letters if not self.rows.schema[name].is_numeric()]:
+            raise RecordError(
+                f"{text[0]} is not a column of numbers (its first value is {self.rows[text[0]][0]!r})",
+                where=self.source,
+                remedy=f"Mend the values, or name another column with --columns {text[0]}=...",
+            )
+        kept = self
+        for letter in letters:
+            value = pl.col(letter).cast(pl.Float64)
+            for problem, reason in (
+                (value.is_null(), f"{letter} is missing"),
+                (value.is_nan(), f"{letter} is not a number"),
+                (value.is_infinite(), f"{letter} is infinite"),
+                (value < 0 if letter == "S" else value <= 0, f"{letter} is not positive"),
+            ):
+                kept = kept.without(problem, reason)
+        if kept.rows.is_empty():
+            first = f" (the first, {kept.dropped[0].run}: {kept.dropped[0].reason})" if kept.dropped else ""
+            raise RecordError(f"no run is left{first}", where=self.source)
+        return kept
+
+    def without(self, rows: pl.Expr, reason: str) -> "RunTable":
+        """Without some rows, which are listed with the reason."""
+        out = self.rows.filter(rows.fill_null(value=False))
+        if out.is_empty():
+            return self
+        listed = tuple(LeftOut(str(run), reason) for run in out["run"])
+        return replace(
+            self,
+            rows=self.rows.filter(~rows.fill_null(value=False)),
+            dropped=(*self.dropped, *listed),
+        )
+
+    def noting(self, *notes: str) -> "RunTable":
+        """With more notes."""
+        return replace(self, notes=(*self.notes, *notes))
+
+
+def read_runs(path: Path, columns: Mapping[str, str] | None = None, *, unit: str = "token") -> RunTable:
+    """Read a folder of run records, or a CSV or Parquet table of runs.
+
+    Parameters
+    ----------
+    path : Path
+    columns : dict of str to str, optional
+        Column of each letter, where it is not called so.
+    unit : {"token", "event"}
+        Loss of run records.
+
+    Raises
+    ------
+    RecordError
+        If there is nothing to read, or a named column is absent.
+    """
+    if path.is_dir():
+        return _from_records(path, columns or {}, unit)
+    if not path.exists():
+        raise RecordError("no such file or folder", where=str(path))
+    if path.suffix.lower() not in _READERS:
+        raise RecordError(
+            f"'{path.suffix}' is not a table of runs", where=str(path), remedy="Give a .csv or .parquet file"
+        )
+    try:
+        rows = _READERS[path.suffix.lower()](path)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise RecordError(f"cannot be read as a table: {first}", where=str(path)) from None
+    if rows.is_empty():
+        raise RecordError("the table has no rows", where=str(path))
+    return _lettered(rows, columns or {}, str(path), ())
+
+
+def _from_records(folder: Path, columns: Mapping[str, str], unit: str) -> RunTable:
+    runs = load_runs(folder)
+    named = {"L": LOSSES[unit], **columns}
+    several = "arm" if len(runs.arms) > 1 else ""
+    return _lettered(runs.table, named, str(folder), runs.left_out, several)
+
+
+def _lettered(
+    rows: pl.DataFrame,
+    columns: Mapping[str, str],
+    source: str,
+    left_out: tuple[LeftOut, ...],
+    group: str = "",
+) -> RunTable:
+    lettered, named = name_letters(rows, columns, source)
+    lettered, derived = derive_letters(lettered)
+    if "run" not in lettered.columns:
+        lettered = lettered.with_row_index("run", offset=1).with_columns(
+            pl.format("row {}", "run").alias("run")
+        )
+    return RunTable(lettered, left_out, (*named, *derived), source, group)

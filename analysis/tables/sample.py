@@ -1,0 +1,83 @@
+"""Runs of one group as a law sees them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+# Runs that differ in one of these are never replicates of one another, whatever the law sees.
+_POINT = ("N", "D", "U", "M", "H", "S")
+# Runs of two groups that agree in these are drawn by the same numbers.
+_MATCHED = ("N", "D")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Runs of one group as a law sees them.
+
+    Attributes
+    ----------
+    group : str
+    inputs : ndarray (n, K)
+        In the order of the law's ``inputs``.
+    target : ndarray (n,)
+    runs : ndarray (n,) of str
+        Which run a row is of: rows of one run are its checkpoints.
+    cells : ndarray (n,) of str
+        Name of the point that a row is at: rows of one cell differ in their seed alone.
+    matched : ndarray (n,) of str
+        The same without what differs between groups by design.
+    seeds : ndarray (n,) of int
+    """
+
+    group: str
+    inputs: Array
+    target: Array
+    runs: NDArray[np.str_]
+    cells: NDArray[np.str_]
+    matched: NDArray[np.str_]
+    seeds: NDArray[np.int64]
+
+    @property
+    def rows(self) -> int:
+        """N."""
+        return len(self.target)
+
+    @property
+    def has_checkpoints(self) -> bool:
+        """Whether some run has several rows."""
+        return len(np.unique(self.runs)) < self.rows
+
+
+def take_sample(rows: pl.DataFrame, inputs: Sequence[str], target: str, group: str = "") -> Sample:
+    """The columns of a law from rows that have them.
+
+    Parameters
+    ----------
+    rows : polars.DataFrame
+        ``run``, the law's inputs and target by their letters; ``seed`` if known.
+    inputs : sequence of str
+    target : str
+    group : str
+        Name of these rows together.
+    """
+    seeds = rows["seed"].fill_null(0) if "seed" in rows.columns else pl.zeros(len(rows), pl.Int64, eager=True)
+    return Sample(
+        group=group,
+        inputs=rows.select(inputs).to_numpy().astype(np.float64),
+        target=rows[target].to_numpy().astype(np.float64),
+        runs=rows["run"].cast(pl.String).to_numpy().astype(np.str_),
+        cells=_names(rows, dict.fromkeys((*inputs, *_POINT))),
+        matched=_names(rows, dict.fromkeys((*inputs, *_MATCHED))),
+        seeds=seeds.cast(pl.Int64).to_numpy(),
+    )
+
+
+def _names(rows: pl.DataFrame, columns: Sequence[str] | dict[str, None]) -> NDArray[np.str_]:
+    present = [pl.col(name).cast(pl.Float64).cast(pl.String) for name in columns if name in rows.columns]
+    names = rows.select(pl.concat_str(present, separator=" ", ignore_nulls=True)).to_series()
+    return names.to_numpy().astype(np.str_)

@@ -1,0 +1,35 @@
+"""An estimate with its interval."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import norm, t
+
+from analysis.solvers.damped_newton import Array
+
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate with its interval; ``low`` and ``high`` are None where nothing supports one."""
+
+    estimate: float
+    low: float | None
+    high: float | None
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether zero lies outside; False without an interval."""
+        return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
+
+    def covers(self, value: float) -> bool:
+        """Whether a value lies inside; False without an interval."""
+        return self.low is not None and self.high is not None and self.low <= value <= self.high
+
+
+def percentile_interval(estimate: float, replicates: Array, degrees: int) -> Interval:
+    """95 % percentile interval, expanded for few degrees of freedom (Hesterberg 2015)."""
+    tail = norm.cdf(t.ppf((1 - LEVEL) / 2, degrees))
+    low, high = np.quantile(replicates, [tail, 1 - tail])
+    return Interval(estimate, float(low), float(high))
