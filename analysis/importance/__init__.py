@@ -1,0 +1,1 @@
+"""Which hyper-parameters a metric depends on: the design-space analysis."""

@@ -1,0 +1,1 @@
+"""What a consortium should train: size, rounds and predicted loss with intervals."""
