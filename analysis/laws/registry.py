@@ -1,11 +1,14 @@
 """Every law by its name."""
 
+from analysis.laws.allocation import Allocation
 from analysis.laws.chinchilla import Chinchilla
 from analysis.laws.law import ScalingLaw
 from analysis.laws.power_law import PowerLaw, PurePowerLaw
 from wardlaw.errors import RecordError
 
-LAWS: dict[str, type[ScalingLaw]] = {law.name: law for law in (PurePowerLaw, PowerLaw, Chinchilla)}
+LAWS: dict[str, type[ScalingLaw]] = {
+    law.name: law for law in (PurePowerLaw, PowerLaw, Chinchilla, Allocation)
+}
 
 
 def find_law(name: str) -> type[ScalingLaw]:

@@ -32,6 +32,8 @@ class Sample:
     matched : ndarray (n,) of str
         The same without what differs between groups by design.
     seeds : ndarray (n,) of int
+    weight : ndarray (n,)
+        How much a row counts in the fit; 1 on average.
     """
 
     group: str
@@ -41,6 +43,7 @@ class Sample:
     cells: NDArray[np.str_]
     matched: NDArray[np.str_]
     seeds: NDArray[np.int64]
+    weight: Array
 
     @property
     def rows(self) -> int:
@@ -53,7 +56,9 @@ class Sample:
         return len(np.unique(self.runs)) < self.rows
 
 
-def take_sample(rows: pl.DataFrame, inputs: Sequence[str], target: str, group: str = "") -> Sample:
+def take_sample(
+    rows: pl.DataFrame, inputs: Sequence[str], target: str, group: str = "", error: str = ""
+) -> Sample:
     """The columns of a law from rows that have them.
 
     Parameters
@@ -64,6 +69,8 @@ def take_sample(rows: pl.DataFrame, inputs: Sequence[str], target: str, group: s
     target : str
     group : str
         Name of these rows together.
+    error : str
+        Column of the standard errors of the log target; empty for equal weights.
     """
     seeds = rows["seed"].fill_null(0) if "seed" in rows.columns else pl.zeros(len(rows), pl.Int64, eager=True)
     return Sample(
@@ -74,7 +81,13 @@ def take_sample(rows: pl.DataFrame, inputs: Sequence[str], target: str, group: s
         cells=_names(rows, dict.fromkeys((*inputs, *_POINT))),
         matched=_names(rows, dict.fromkeys((*inputs, *_MATCHED))),
         seeds=seeds.cast(pl.Int64).to_numpy(),
+        weight=_weights(rows, error) if error else np.ones(len(rows)),
     )
+
+
+def _weights(rows: pl.DataFrame, error: str) -> Array:
+    precision = rows[error].to_numpy().astype(np.float64) ** -2.0
+    return np.asarray(precision / precision.mean())
 
 
 def _names(rows: pl.DataFrame, columns: Sequence[str] | dict[str, None]) -> NDArray[np.str_]:
