@@ -8,17 +8,17 @@ import numpy as np
 from scipy.stats import f as fisher
 
 from analysis.laws.law import ScalingLaw
-from analysis.laws.power_sum import PowerSum
 from analysis.solvers.damped_newton import Array
-from analysis.solvers.objective import LOG_SQUARES
+from analysis.solvers.objective import Objective, to_scale
 from analysis.tables.sample import Sample
 from analysis.uncertainty.bootstrap import Resamples, SeedNoise, resample, seed_noise
 from analysis.uncertainty.intervals import Interval
 from analysis.uncertainty.profile import PROFILE, profile_interval
+from analysis.uncertainty.without_effect import without_effect
 from wardlaw.errors import RecordError
 
 _MISFIT_LEVEL = 0.05
-_EXPONENTS = ("alpha", "beta", "gamma", "kappa")
+_EXPONENTS = ("alpha", "beta", "gamma", "kappa", "eta")
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,8 @@ class Fit:
 
     @property
     def residuals(self) -> Array:
-        """Log measured minus log predicted (n,), inflated for the parameters that were fitted to them."""
-        off = np.log(self.sample.target) - np.log(self.law.predict(self.sample.inputs))
+        """Measured minus predicted (n,) on the law's scale, inflated for the parameters fitted to them."""
+        off = residuals(self.law, self.sample.inputs, self.sample.target)
         free = len(self.law.parameters) - len(self.law.fixed_)
         inflated: Array = off * np.sqrt(self.sample.rows / max(self.sample.rows - free, 1))
         return inflated
@@ -108,6 +108,24 @@ class Fit:
         }
 
 
+def determines_exponent(fit: Fit) -> bool:
+    """Whether a group's runs determine the exponent of a law in N.
+
+    At least one size must be left over to judge the law by, and the exponent's interval, where there is
+    one, be no wider than twice the exponent: an irreducible loss and an exponent can otherwise stand
+    in for each other.
+    """
+    alpha = fit.intervals["alpha"]
+    if fit.points <= len(fit.law.parameters):
+        return False
+    return alpha.low is None or alpha.high is None or alpha.high - alpha.low <= 2 * abs(alpha.estimate)
+
+
+def residuals(law: ScalingLaw, inputs: Array, measured: Array) -> Array:
+    """Measured minus predicted (n,) on the law's scale: of logs, or of the target itself."""
+    return to_scale(measured, law.scale) - to_scale(law.predict(inputs), law.scale)
+
+
 def fit_sample(
     law: ScalingLaw,
     sample: Sample,
@@ -138,23 +156,7 @@ def fit_sample(
         If the runs cannot determine the law, naming the group.
     """
     try:
-        law.fit(sample.inputs, sample.target, fixed=fixed)
-    except RecordError as error:
-        raise RecordError(error.what, where=sample.group or error.where, remedy=error.remedy) from None
-    return with_intervals(law, sample, columns=columns, replicates=replicates, seed=seed)
-
-
-def fit_sample_projected(
-    law: PowerSum,
-    sample: Sample,
-    *,
-    columns: tuple[str, ...] | None = None,
-    replicates: int = 2000,
-    seed: int = 42,
-) -> Fit:
-    """The same by variable projection, whose objective is least squares on the raw target."""
-    try:
-        law.fit_projected(sample.inputs, sample.target)
+        law.fit(sample.inputs, sample.target, weight=sample.weight, fixed=fixed)
     except RecordError as error:
         raise RecordError(error.what, where=sample.group or error.where, remedy=error.remedy) from None
     return with_intervals(law, sample, columns=columns, replicates=replicates, seed=seed)
@@ -164,9 +166,9 @@ def with_intervals(
     law: ScalingLaw, sample: Sample, *, columns: tuple[str, ...] | None, replicates: int, seed: int
 ) -> Fit:
     """A fitted law with its intervals, its lack of fit and its warnings."""
-    noise = seed_noise(sample)
-    resamples = resample(sample, replicates, seed)
-    theta = law.refit(resamples.target, resamples.weight) if resamples else None
+    noise = seed_noise(sample, law.scale)
+    resamples = resample(sample, replicates, seed, law.scale)
+    theta = law.refit(resamples.target, resamples.weight * sample.weight) if resamples else None
     if resamples and theta is not None:
         spread = law.named(theta)
         intervals = {name: resamples.interval(value, spread[name]) for name, value in law.params_.items()}
@@ -193,20 +195,27 @@ def with_intervals(
         noise=noise,
         misfit=misfit,
         points=points,
-        warnings=_warnings(law, intervals, resamples, noise, misfit, points),
+        warnings=(
+            *_warnings(law, intervals, resamples, noise, misfit, points),
+            *(
+                f"{name} went to a limit where no prediction depends on it"
+                for name in without_effect(law, sample.inputs)
+            ),
+        ),
     )
 
 
 def _lack_of_fit(sample: Sample, law: ScalingLaw, noise: SeedNoise, points: int) -> float | None:
     """p-value of the F test of the points' means against the law, by the spread between seeds.
 
-    The test is that of least squares, so the law is fitted again with Huber's threshold out of reach.
+    The test is that of least squares on the law's scale, so the law is fitted again with Huber's
+    threshold out of reach.
     """
     degrees = points - len(law.parameters) + len(law.fixed_)
     if degrees < 1 or not noise.deviation:
         return None
-    squares = type(law)(LOG_SQUARES).fit(sample.inputs, sample.target, fixed=law.fixed_)
-    off = np.log(sample.target) - np.log(squares.predict(sample.inputs))
+    squares = type(law)(Objective(law.scale, np.inf)).fit(sample.inputs, sample.target, fixed=law.fixed_)
+    off = residuals(squares, sample.inputs, sample.target)
     _, cell, counts = np.unique(sample.cells, return_inverse=True, return_counts=True)
     means = np.bincount(cell, off) / counts
     statistic = float((means**2 * counts).sum()) / degrees / noise.deviation**2
@@ -239,6 +248,8 @@ def _warnings(
         for name in _EXPONENTS
         if name in intervals and intervals[name].low is not None and not intervals[name].excludes_zero
     ]
+    if law.convergence_.starts == 1 and free:
+        found.append("the search had a single start: a lower minimum elsewhere would not be seen")
     if not law.convergence_.converged:
         found.append("the fitter did not meet its stopping test")
     return tuple(found)

@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from analysis.fits.fit import Fit
+from analysis.fits.fit import Fit, residuals
+from analysis.laws.law import ScalingLaw
 from analysis.solvers.damped_newton import Array
+from analysis.solvers.objective import from_scale, to_scale
 from analysis.uncertainty.intervals import Interval
 from wardlaw.errors import RecordError
 from wardlaw.seeds import generator
@@ -49,15 +51,30 @@ class Prediction:
 
 
 @dataclass(frozen=True)
-class HoldOut:
+class Errors:
+    """How far a law is off runs that were not fitted.
+
+    Attributes
+    ----------
+    mean_residual : float
+        Mean of |measured - predicted| on the law's scale: of logs for losses.
+    mean_relative_error, largest_relative_error : float
+        Of |predicted - measured| / measured; infinite where a measured value is 0.
+    """
+
+    mean_residual: float
+    mean_relative_error: float
+    largest_relative_error: float
+
+
+@dataclass(frozen=True)
+class HoldOut(Errors):
     """Runs that were kept out of the fit, against its predictions.
 
     Attributes
     ----------
     condition : str
     n : int
-    mean_relative_error, largest_relative_error : float
-        Of |predicted - measured| / measured.
     covered : float or None
         Share of the runs inside the interval of a run.
     at_largest : dict
@@ -67,14 +84,28 @@ class HoldOut:
 
     condition: str
     n: int
-    mean_relative_error: float
-    largest_relative_error: float
     covered: float | None
     at_largest: Mapping[str, Any]
 
     def to_json(self) -> dict[str, Any]:
         """For machines."""
         return asdict(self) | {"prediction_at_largest": self.at_largest["predicted"]}
+
+
+def held_out_errors(law: ScalingLaw, inputs: Array, measured: Array) -> Errors:
+    """Errors of a fitted law at inputs (m, K) with targets (m,)."""
+    relative = np.abs(relative_errors(law.predict(inputs), measured))
+    return Errors(
+        mean_residual=float(np.abs(residuals(law, inputs, measured)).mean()),
+        mean_relative_error=float(relative.mean()),
+        largest_relative_error=float(relative.max()),
+    )
+
+
+def relative_errors(predicted: Array, measured: Array) -> Array:
+    """(predicted - measured) / measured; infinite where a measured value is 0."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray((predicted - measured) / measured)
 
 
 def predict_at(fit: Fit, points: Array, *, seed: int = 0) -> list[Prediction]:
@@ -95,7 +126,7 @@ def predict_at(fit: Fit, points: Array, *, seed: int = 0) -> list[Prediction]:
     if fit.theta is not None and fit.resamples is not None:
         replicates = law.predict(points, fit.theta)
         drawn = generator(seed, "prediction").choice(fit.residuals, size=replicates.shape)
-        noisy = replicates * np.exp(drawn)
+        noisy = from_scale(to_scale(replicates, law.scale) + drawn, law.scale)
         law_ends = [fit.resamples.interval(float(v), r) for v, r in zip(predicted, replicates.T, strict=True)]
         run_ends = [fit.resamples.interval(float(v), r) for v, r in zip(predicted, noisy.T, strict=True)]
     return [
@@ -118,7 +149,6 @@ def judge_holdout(fit: Fit, condition: str, inputs: Array, measured: Array, comp
     """
     predictions = predict_at(fit, inputs)
     predicted = np.array([one.mean.estimate for one in predictions])
-    error = predicted / measured - 1
     size = inputs.prod(axis=1) if compute is None else compute
     largest = int(np.argmax(size))
     covered = (
@@ -129,14 +159,13 @@ def judge_holdout(fit: Fit, condition: str, inputs: Array, measured: Array, comp
     return HoldOut(
         condition=condition,
         n=len(measured),
-        mean_relative_error=float(np.abs(error).mean()),
-        largest_relative_error=float(np.abs(error).max()),
+        **vars(held_out_errors(fit.law, inputs, measured)),
         covered=covered,
         at_largest={
             **predictions[largest].inputs,
             "measured": float(measured[largest]),
             "predicted": float(predicted[largest]),
-            "relative_error": float(error[largest]),
+            "relative_error": float(relative_errors(predicted, measured)[largest]),
         },
     )
 

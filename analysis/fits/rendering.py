@@ -65,9 +65,10 @@ def _facts(fit: Mapping[str, Any]) -> Table:
     }
     if fit["seed_noise"]["deviation"] is not None:
         noise = fit["seed_noise"]
-        facts["noise floor"] = (
-            f"{100 * noise['deviation']:.2g} % between seeds ({noise['degrees']} degrees of freedom)"
-        )
+        # A deviation of logs is a fraction of the target; one of the target has its unit.
+        spread = noise["deviation"]
+        told = f"{100 * spread:.2g} %" if fit["scale"] == "log" else f"{spread:.2g}"
+        facts["noise floor"] = f"{told} between seeds ({noise['degrees']} degrees of freedom)"
     if fit["lack_of_fit_p"] is not None:
         facts["lack of fit"] = f"p = {fit['lack_of_fit_p']:.2g} against seed noise"
     if fit["holdout"]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from analysis.fits.fit import Fit, fit_sample, fit_sample_projected
+from analysis.fits.fit import Fit, with_intervals
 from analysis.fits.predictions import HoldOut, Prediction, judge_holdout, predict_at
 from analysis.fits.rendering import render_fit
 from analysis.laws.law import ScalingLaw
@@ -15,8 +15,9 @@ from analysis.laws.power_sum import PowerSum
 from analysis.laws.registry import find_law
 from analysis.solvers.objective import OBJECTIVES
 from analysis.tables.filters import drop_duplicates, split_where
+from analysis.tables.groups import split_groups
 from analysis.tables.run_table import RunTable
-from analysis.tables.sample import take_sample
+from analysis.tables.sample import Sample, take_sample
 from wardlaw.errors import RecordError
 
 FITTERS = ("newton", "projection")
@@ -42,6 +43,9 @@ class Request:
         Condition of the runs to keep out; empty for none.
     predict : sequence of dict of str to float
         Points to predict, by letter.
+    error : str
+        Column of the standard errors of the log target: a row then weighs 1 / error^2. Empty for equal
+        weights.
     """
 
     law: str
@@ -52,6 +56,7 @@ class Request:
     seed: int = 42
     holdout: str = ""
     predict: Sequence[Mapping[str, float]] = ()
+    error: str = ""
 
 
 @dataclass(frozen=True)
@@ -117,22 +122,16 @@ def fit_table(table: RunTable, request: Request | str) -> TableFit:
         If the runs cannot determine the law.
     """
     request = Request(request) if isinstance(request, str) else request
-    law = _prepare(request)
+    law = prepare_law(request)
     letters = (*law.inputs, law.target)
-    clean = drop_duplicates(table.require(letters), letters)
+    needed = (*letters, request.error) if request.error else letters
+    clean = drop_duplicates(table.require(needed), letters)
+    if request.error:
+        clean = clean.noting(f"runs weigh 1 / {request.error}^2")
     fitted, held = split_where(clean, request.holdout) if request.holdout else (clean, None)
-    sample = take_sample(fitted.rows, law.inputs, law.target, _group_name(fitted))
-    settings: dict[str, Any] = {"replicates": request.replicates, "seed": request.seed}
-    if request.fitter == "projection":
-        if not isinstance(law, PowerSum):
-            raise RecordError(
-                f"the {law.name} law is not a sum of powers, so its coefficients cannot be projected out",
-                where="--fitter",
-                remedy="Use --fitter newton",
-            )
-        fit = fit_sample_projected(law, sample, **settings)
-    else:
-        fit = fit_sample(law, sample, fixed=request.fixed, **settings)
+    sample = take_sample(fitted.rows, law.inputs, law.target, _group_name(fitted), request.error)
+    fit_law(law, request, sample)
+    fit = with_intervals(law, sample, columns=None, replicates=request.replicates, seed=request.seed)
     points = [_point(law, point) for point in request.predict]
     predictions = predict_at(fit, np.concatenate(points), seed=request.seed) if points else []
     return TableFit(
@@ -140,8 +139,35 @@ def fit_table(table: RunTable, request: Request | str) -> TableFit:
         table=fitted,
         holdout=_judge(fit, request.holdout, held) if held else None,
         predictions=tuple(predictions),
-        warnings=(*fit.warnings, *_unseen(law, fitted.rows), *_left_out(fitted)),
+        warnings=(*fit.warnings, *unseen_letters(law, fitted.rows), *left_out(fitted)),
     )
+
+
+def fit_law(law: ScalingLaw, request: Request, sample: Sample) -> None:
+    """Fit a law to the runs of one group by the fitter that is asked for, without intervals.
+
+    Raises
+    ------
+    RecordError
+        If the runs cannot determine the law, naming the group, or the fitter is not one for it.
+    """
+    if request.fitter == "projection" and not isinstance(law, PowerSum):
+        raise RecordError(
+            f"the {law.name} law is not a sum of powers, so its coefficients cannot be projected out",
+            where="--fitter",
+            remedy="Use --fitter newton",
+        )
+    if request.fitter == "projection" and request.fixed:
+        raise RecordError(
+            "variable projection holds no parameters", where="--fixed", remedy="Use --fitter newton"
+        )
+    try:
+        if request.fitter == "projection" and isinstance(law, PowerSum):
+            law.fit_projected(sample.inputs, sample.target, weight=sample.weight)
+        else:
+            law.fit(sample.inputs, sample.target, weight=sample.weight, fixed=request.fixed)
+    except RecordError as error:
+        raise RecordError(error.what, where=sample.group or error.where, remedy=error.remedy) from None
 
 
 def fit_groups(table: RunTable, request: Request, group: str = "") -> list[TableFit]:
@@ -152,26 +178,12 @@ def fit_groups(table: RunTable, request: Request, group: str = "") -> list[Table
     table : RunTable
     request : Request
     group : str
-        Column of the groups; the table's own if empty, and one group if that is empty too.
+        Columns of the groups; the table's own if empty, and one group if that is empty too.
     """
     column = group or table.group
     if not column:
         return [fit_table(table, request)]
-    if column not in table.rows.columns:
-        raise RecordError(
-            f"there is no column '{column}'",
-            where="--group",
-            remedy=f"Use one of {', '.join(table.rows.columns)}",
-        )
     return [fit_table(part, request) for part in split_groups(table, column)]
-
-
-def split_groups(table: RunTable, column: str) -> list[RunTable]:
-    """A table a value of a column, in the order in which they appear; each keeps all that was dropped."""
-    return [
-        RunTable(rows, table.dropped, (*table.notes, f"{column} is {value}"), table.source, column)
-        for (value,), rows in table.rows.group_by(column, maintain_order=True)
-    ]
 
 
 def _group_name(table: RunTable) -> str:
@@ -181,7 +193,8 @@ def _group_name(table: RunTable) -> str:
     return str(table.rows[column][0])
 
 
-def _prepare(request: Request) -> ScalingLaw:
+def prepare_law(request: Request) -> ScalingLaw:
+    """The law that is asked for, not fitted yet, with its objective."""
     law = find_law(request.law)
     if not request.objective:
         return law()
@@ -211,7 +224,7 @@ def _judge(fit: Fit, condition: str, held: RunTable) -> HoldOut:
     return judge_holdout(fit, condition, held_sample.inputs, held_sample.target, compute)
 
 
-def _unseen(law: ScalingLaw, rows: pl.DataFrame) -> list[str]:
+def unseen_letters(law: ScalingLaw, rows: pl.DataFrame) -> list[str]:
     """Letters that vary among runs at the same inputs, and that the law does not see."""
     seen = list(law.inputs)
     return [
@@ -225,5 +238,6 @@ def _unseen(law: ScalingLaw, rows: pl.DataFrame) -> list[str]:
     ]
 
 
-def _left_out(table: RunTable) -> list[str]:
+def left_out(table: RunTable) -> list[str]:
+    """A warning where rows of a table are not used."""
     return [f"{len(table.dropped)} rows were left out"] if table.dropped else []

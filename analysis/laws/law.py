@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from analysis.laws.refusals import checked_columns, checked_points
 from analysis.solvers.damped_newton import Array, Curve, Minima, minimise_huber
-from analysis.solvers.objective import HUBER_LOG, Objective, Scale
+from analysis.solvers.objective import HUBER_LOG, Objective, Scale, from_scale
 from wardlaw.errors import RecordError
 
 _SAME_OPTIMUM = 1e-6
@@ -91,8 +91,8 @@ class ScalingLaw(ABC):
 
     Parameters
     ----------
-    objective : Objective
-        What is minimised.
+    objective : Objective, optional
+        What is minimised; the law's ``default_objective`` if nobody says.
 
     Attributes
     ----------
@@ -117,10 +117,12 @@ class ScalingLaw(ABC):
     bounds: ClassVar[str]
     target: ClassVar[str] = "L"
     scale: ClassVar[Scale] = "log"
+    default_objective: ClassVar[Objective] = HUBER_LOG
     may_be_zero: ClassVar[frozenset[str]] = frozenset()
+    without_exponent: ClassVar[frozenset[str]] = frozenset()
 
-    def __init__(self, objective: Objective = HUBER_LOG) -> None:
-        self.objective = objective
+    def __init__(self, objective: Objective | None = None) -> None:
+        self.objective = objective or self.default_objective
 
     @staticmethod
     @abstractmethod
@@ -164,6 +166,15 @@ class ScalingLaw(ABC):
         mean: Array = features.mean(axis=0)
         return np.zeros_like(mean) if fixed else mean
 
+    @classmethod
+    def told_apart(cls, inputs: Array, fixed: Collection[str]) -> dict[str, Array]:
+        """What runs (n, K) must differ in, and not together, for the free parameters to be determined.
+
+        The inputs that have an exponent; with parameters fixed nothing, unless a law knows what is left.
+        """
+        named = zip(cls.inputs, inputs.T, strict=True)
+        return {} if fixed else {name: values for name, values in named if name not in cls.without_exponent}
+
     def fit(
         self,
         inputs: ArrayLike,
@@ -179,7 +190,7 @@ class ScalingLaw(ABC):
         inputs : array-like (n,) or (n, K)
             One column for each of the law's ``inputs``.
         target : array-like (n,)
-            Positive losses in nats (or the law's other target).
+            Positive losses in nats (or the law's other target; of any sign on the raw scale).
         weight : array-like (n,), optional
             Weights of runs; a common factor changes nothing.
         fixed : dict of str to float, optional
@@ -191,8 +202,10 @@ class ScalingLaw(ABC):
             If the data cannot determine the law's parameters.
         """
         self.fixed_ = dict(fixed or {})
-        posed = self._pose(*checked_points(type(self), inputs, target, self.fixed_), self.fixed_)
-        starts = self.start_grid(posed.features, posed.target)
+        posed = self._pose(*checked_points(self, inputs, target, self.fixed_), self.fixed_)
+        grid = self.start_grid(posed.features, posed.target)
+        # Starts that differ in fixed parameters alone are one start.
+        starts = np.unique(np.where(posed.free, grid, posed.fixed), axis=0)
         minima = posed.minimise(self.objective, starts, posed.target, weight)
         self._keep(posed, weight, minima, minima.parameters, "damped Newton, all starts as one batch")
         return self
@@ -251,10 +264,14 @@ class ScalingLaw(ABC):
     def predict(self, inputs: ArrayLike, theta: Array | None = None) -> Array:
         """Target at inputs (m,) or (m, K): (m,), or (R, m) for replicates ``theta`` (R, P)."""
         theta = self.theta_ if theta is None else theta
-        features = self.features(checked_columns(type(self), inputs)) - self.centre_
-        predicted = self.curve(features, np.atleast_2d(theta))[0]
-        predicted = np.exp(predicted) if self.scale == "log" else predicted
+        features = self.features(checked_columns(self, inputs)) - self.centre_
+        predicted = from_scale(self.curve(features, np.atleast_2d(theta))[0], self.scale)
         return predicted if theta.ndim == 2 else predicted[0]
+
+    def predict_each(self, inputs: Array, theta: Array) -> Array:
+        """Target (R, m) where every replicate ``theta`` (R, P) has inputs (R, m, K) of its own."""
+        pairs = zip(inputs, theta, strict=True)
+        return np.array([self.predict(points, solution) for points, solution in pairs])
 
     def named(self, theta: Array) -> dict[str, Any]:
         """Natural parameters by name; arrays (R,) where ``theta`` is (R, P)."""
@@ -275,6 +292,7 @@ class ScalingLaw(ABC):
             "fixed": dict(self.fixed_),
             "objective": self.objective_,
             "objective_form": str(self.objective),
+            "scale": self.scale,
             "convergence": asdict(self.convergence_),
             "n": self.n_,
         }
@@ -284,14 +302,23 @@ class ScalingLaw(ABC):
         centre = self.centre(features, fixed)
         natural = np.array([fixed.get(name, 1.0) for name in self.parameters])
         law = partial(self.curve, features - centre)
+        held = self.internal(natural, centre)
+        free = np.array([name not in fixed for name in self.parameters])
+        if (impossible := ~free & ~(held < np.inf)).any():
+            name = self.parameters[int(np.argmax(impossible))]
+            raise RecordError(
+                f"the {self.name} law cannot have {name} = {fixed[name]:g} on these runs",
+                where="--fixed",
+                remedy=f"Its bounds: {self.bounds}",
+            )
         return Posed(
             inputs=inputs,
             curve=self.objective.curve(law, self.scale),
             features=features - centre,
             centre=centre,
             target=target,
-            free=np.array([name not in fixed for name in self.parameters]),
-            fixed=self.internal(natural, centre),
+            free=free,
+            fixed=held,
         )
 
     def _keep(self, posed: Posed, weight: ArrayLike, minima: Minima, solutions: Array, solver: str) -> None:

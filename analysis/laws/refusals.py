@@ -1,6 +1,7 @@
 """Data that cannot determine a law are refused, with the reason."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 _COLLINEAR = 0.999
 
 
-def checked_columns(law: "type[ScalingLaw]", inputs: ArrayLike) -> Array:
+def checked_columns(law: "ScalingLaw", inputs: ArrayLike) -> Array:
     """Inputs (n, K) of a law, one column each."""
     columns = np.asarray(inputs, dtype=np.float64)
     columns = columns[:, None] if columns.ndim == 1 else columns
@@ -28,7 +29,7 @@ def checked_columns(law: "type[ScalingLaw]", inputs: ArrayLike) -> Array:
 
 
 def checked_points(
-    law: "type[ScalingLaw]", inputs: ArrayLike, target: ArrayLike, fixed: Mapping[str, float]
+    law: "ScalingLaw", inputs: ArrayLike, target: ArrayLike, fixed: Mapping[str, float]
 ) -> tuple[Array, Array]:
     """Inputs (n, K) and targets (n,), or the reason why the law cannot be fitted to them."""
     if unknown := sorted(fixed.keys() - set(law.parameters)):
@@ -40,47 +41,47 @@ def checked_points(
     if targets.shape != (len(columns),):
         raise RecordError(f"{len(columns)} inputs but losses of shape {targets.shape}")
     _refuse_values(law, columns, targets)
-    _refuse_designs(law, columns, len(law.parameters) - len(fixed), any_fixed=bool(fixed))
+    _refuse_designs(law, columns, fixed)
     return columns, targets
 
 
-def _refuse_values(law: "type[ScalingLaw]", columns: Array, targets: Array) -> None:
-    named = [*zip(law.inputs, columns.T, strict=True), ("loss" if law.target == "L" else law.target, targets)]
-    for name, values in named:
-        allowed = values >= 0 if name in law.may_be_zero else values > 0
+def _refuse_values(law: "ScalingLaw", columns: Array, targets: Array) -> None:
+    target = "loss" if law.target == "L" else law.target
+    # Nobody takes a log of it: an error of 0 or a metric below 0 is a value like any other.
+    signed = {target} if law.scale == law.objective.scale == "raw" else set()
+    for name, values in [*zip(law.inputs, columns.T, strict=True), (target, targets)]:
+        least = -np.inf if name in signed else 0.0
+        allowed = (values > least) | (name in law.may_be_zero) & (values == least)
         if wrong := int((~(np.isfinite(values) & allowed)).sum()):
             raise RecordError(
-                f"{wrong} of {len(values)} values of {name} are not positive numbers",
-                remedy="Leave those runs out; a law of powers has no log for them",
+                f"{wrong} of {len(values)} values of {name} are not "
+                f"{'numbers' if name in signed else 'positive numbers'}",
+                remedy="Leave those runs out"
+                + ("" if name in signed else "; a law of powers has no log for them"),
             )
 
 
-def _refuse_designs(law: "type[ScalingLaw]", columns: Array, needed: int, *, any_fixed: bool) -> None:
-    points = len(np.unique(columns, axis=0))
-    if not any_fixed:
-        for name, values in zip(law.inputs, columns.T, strict=True):
-            if len(values) and len(np.unique(values)) == 1:
-                raise RecordError(
-                    f"all {len(values)} runs have the same {name} ({values[0]:g}), so no exponent can be "
-                    "fitted",
-                    remedy=f"Add runs at other values of {name}",
-                )
+def _refuse_designs(law: "ScalingLaw", columns: Array, fixed: Collection[str]) -> None:
+    told = law.told_apart(columns, fixed)
+    for name, values in told.items():
+        if len(values) and len(np.unique(values)) == 1:
+            raise RecordError(
+                f"all {len(values)} runs have the same {name} ({values[0]:g}), so no exponent can be fitted",
+                remedy=f"Add runs at other values of {name}",
+            )
+    points, needed = len(np.unique(columns, axis=0)), len(law.parameters) - len(fixed)
     if points < needed:
         raise RecordError(
             f"the {law.name} law has {needed} parameters to fit but the {len(columns)} runs have only "
             f"{points} distinct {' and '.join(law.inputs)}",
             remedy="Add sizes, or fit a law with fewer parameters",
         )
-    if any_fixed:
-        return
     with np.errstate(divide="ignore"):
-        logs = np.log(columns)
-    for first in range(logs.shape[1]):
-        for second in range(first):
-            pair = logs[:, [second, first]]
-            if np.isfinite(pair).all() and abs(np.corrcoef(pair.T)[0, 1]) > _COLLINEAR:
-                raise RecordError(
-                    f"{law.inputs[second]} and {law.inputs[first]} grow together in all runs, so their "
-                    "exponents cannot be told apart",
-                    remedy="Add runs of one size at another token budget",
-                )
+        logs = {name: np.log(values) for name, values in told.items()}
+    for first, second in combinations(logs, 2):
+        pair = np.stack([logs[first], logs[second]])
+        if np.isfinite(pair).all() and abs(np.corrcoef(pair)[0, 1]) > _COLLINEAR:
+            raise RecordError(
+                f"{first} and {second} grow together in all runs, so their exponents cannot be told apart",
+                remedy="Add runs of one size at another token budget",
+            )

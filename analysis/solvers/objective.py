@@ -10,6 +10,16 @@ from analysis.solvers.damped_newton import Array, Curve
 Scale = Literal["log", "raw"]
 
 
+def to_scale(target: Array, scale: Scale) -> Array:
+    """A target as itself or as its log."""
+    return np.log(target) if scale == "log" else target
+
+
+def from_scale(values: Array, scale: Scale) -> Array:
+    """The inverse of ``to_scale``."""
+    return np.exp(values) if scale == "log" else values
+
+
 @dataclass(frozen=True)
 class Objective:
     """Sum over runs of Huber's loss of (predicted - measured) on one scale.
@@ -28,7 +38,7 @@ class Objective:
 
     def measured(self, target: Array) -> Array:
         """The target on this scale."""
-        return np.log(target) if self.scale == "log" else target
+        return to_scale(target, self.scale)
 
     def curve(self, curve: Curve, scale: Scale) -> Curve:
         """A law's curve, which it gives on ``scale``, on the objective's own."""

@@ -17,6 +17,8 @@ LETTERS = {
     "S": "noise-batch ratio",
     "L": "loss",
 }
+# A metric or an error rate is what it is; of the rest only noise may be absent.
+ANY_SIGN, MAY_BE_ZERO = frozenset({"err", "metric"}), frozenset({"S"})
 # Found without being told, in this order; a column called by its letter always wins.
 _COMMON_NAMES = {
     "N": ("parameters", "params", "n_params", "num_params"),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from analysis.tables.columns import derive_letters, name_letters
+from analysis.tables.columns import ANY_SIGN, MAY_BE_ZERO, derive_letters, name_letters
 from analysis.tables.records import LOSSES, LeftOut, load_runs
 from wardlaw.errors import RecordError
 
@@ -67,7 +67,7 @@ class RunTable:
                 (value.is_null(), f"{letter} is missing"),
                 (value.is_nan(), f"{letter} is not a number"),
                 (value.is_infinite(), f"{letter} is infinite"),
-                (value < 0 if letter == "S" else value <= 0, f"{letter} is not positive"),
+                (_below_least(letter), f"{letter} is not positive"),
             ):
                 kept = kept.without(problem, reason)
         if kept.rows.is_empty():
@@ -90,6 +90,13 @@ class RunTable:
     def noting(self, *notes: str) -> "RunTable":
         """With more notes."""
         return replace(self, notes=(*self.notes, *notes))
+
+
+def _below_least(letter: str) -> pl.Expr:
+    value = pl.col(letter).cast(pl.Float64)
+    if letter in ANY_SIGN:
+        return pl.lit(value=False)
+    return value < 0 if letter in MAY_BE_ZERO else value <= 0
 
 
 def read_runs(path: Path, columns: Mapping[str, str] | None = None, *, unit: str = "token") -> RunTable:

@@ -12,6 +12,8 @@ same fraction of the target at all points.
 Where they are not, whole runs are drawn with replacement, a run's checkpoints together: they share
 their seed and their data, and count as one. With 42 as the seed the draws are those of Besiroglu et al.
 2024 (arXiv 2404.10102). Groups with the same runs in the same order are drawn in pairs here too.
+
+For laws on the raw scale read the target for its log throughout.
 """
 
 from collections import Counter
@@ -20,6 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.solvers.damped_newton import Array
+from analysis.solvers.objective import Scale, from_scale, to_scale
 from analysis.tables.sample import Sample
 from analysis.uncertainty.intervals import Interval, percentile_interval
 from wardlaw.seeds import generator
@@ -36,7 +39,8 @@ class SeedNoise:
     Attributes
     ----------
     deviation : float or None
-        Pooled standard deviation of the log target within points; None without replicated points.
+        Pooled standard deviation within points, of the log target or (raw scale) of the target; None
+        without replicated points.
     degrees : int
         Its degrees of freedom: sum over points of seeds - 1.
     """
@@ -67,16 +71,16 @@ class Resamples:
         return percentile_interval(estimate, replicates, self.degrees)
 
 
-def seed_noise(sample: Sample) -> SeedNoise:
-    """Pooled spread between seeds of one group's log target; unknown where rows share a run."""
-    deviations, seeds = _within_points(sample)
+def seed_noise(sample: Sample, scale: Scale = "log") -> SeedNoise:
+    """Pooled spread between seeds of one group's target on a scale; unknown where rows share a run."""
+    deviations, seeds = _within_points(sample, scale)
     degrees = len(seeds) - len(np.unique(sample.cells))
     if not degrees or sample.has_checkpoints:
         return SeedNoise(None, 0)
     return SeedNoise(float(np.linalg.norm(deviations) / np.sqrt(degrees)), degrees)
 
 
-def resample(sample: Sample, replicates: int, seed: int) -> Resamples | None:
+def resample(sample: Sample, replicates: int, seed: int, scale: Scale = "log") -> Resamples | None:
     """Replicates of one group's runs.
 
     Groups draw by the same numbers at the same points and seeds, so that a difference between groups
@@ -88,13 +92,13 @@ def resample(sample: Sample, replicates: int, seed: int) -> Resamples | None:
         From pooled seed deviations where at least half of the points are replicated; whole runs drawn
         over all points where there are 20 runs or more; None where neither is possible.
     """
-    noise = seed_noise(sample)
+    noise = seed_noise(sample, scale)
     if noise.degrees and 2 * noise.degrees >= len(np.unique(sample.cells)):
         drawn = np.stack([generator(seed, "bootstrap", *key).random(replicates) for key in _keys(sample)], 1)
-        deviations, seeds = _within_points(sample)
+        deviations, seeds = _within_points(sample, scale)
         pool = (deviations * np.sqrt(seeds / np.maximum(seeds - 1, 1)))[seeds > 1]
-        means = np.log(sample.target) - deviations
-        targets = np.exp(means + pool[np.floor(drawn * len(pool)).astype(np.int64)])
+        means = to_scale(sample.target, scale) - deviations
+        targets = from_scale(means + pool[np.floor(drawn * len(pool)).astype(np.int64)], scale)
         return Resamples(targets, np.ones((1, sample.rows)), noise.degrees, POOLED_DEVIATIONS)
     place = {run: number for number, run in enumerate(dict.fromkeys(sample.runs.tolist()))}
     runs = len(place)
@@ -107,11 +111,11 @@ def resample(sample: Sample, replicates: int, seed: int) -> Resamples | None:
     return Resamples(sample.target[None], weight, runs - 1, WHOLE_RUNS)
 
 
-def _within_points(sample: Sample) -> tuple[Array, Array]:
-    """Deviation of each log target from its point's mean, and the point's number of runs."""
-    logs = np.log(sample.target)
+def _within_points(sample: Sample, scale: Scale) -> tuple[Array, Array]:
+    """Deviation of each target on a scale from its point's mean, and the point's number of runs."""
+    values = to_scale(sample.target, scale)
     _, cell, counts = np.unique(sample.cells, return_inverse=True, return_counts=True)
-    return logs - (np.bincount(cell, logs) / counts)[cell], counts[cell].astype(np.float64)
+    return values - (np.bincount(cell, values) / counts)[cell], counts[cell].astype(np.float64)
 
 
 def _keys(sample: Sample) -> list[tuple[str | int, ...]]:

@@ -1,0 +1,188 @@
+"""Which law, or which nested case of a law, extrapolates best: chosen on runs of a scale held out."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from analysis.fits.predictions import Errors, held_out_errors
+from analysis.fits.selection_table import render_selection
+from analysis.fits.table_fit import Request, fit_law, left_out, prepare_law, unseen_letters
+from analysis.laws.law import ScalingLaw
+from analysis.tables.filters import drop_duplicates, split_where
+from analysis.tables.run_table import RunTable
+from analysis.tables.sample import take_sample
+from wardlaw.errors import RecordError
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A fit to be compared with others.
+
+    Attributes
+    ----------
+    name : str
+        What sets it apart: a law's name, or that of a nested case.
+    request : Request
+        Its law, the parameters that it holds fixed, its objective and its fitter; what the request
+        says of intervals, hold-out and predictions is not used.
+    """
+
+    name: str
+    request: Request
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a candidate did.
+
+    Attributes
+    ----------
+    name : str
+    law : ScalingLaw
+        Fitted to the runs that were not held out.
+    free : int
+        Parameters that were fitted.
+    held_out : Errors
+        On the runs that were.
+    warnings : tuple of str
+    """
+
+    name: str
+    law: ScalingLaw
+    free: int
+    held_out: Errors
+    warnings: tuple[str, ...]
+
+    @property
+    def rank(self) -> tuple[float, int]:
+        """What the choice goes by: the mean held-out residual, then fewer parameters; lower is better."""
+        residual = self.held_out.mean_residual
+        return (math.inf if math.isnan(residual) else residual, self.free)
+
+    def to_json(self) -> dict[str, Any]:
+        """For machines."""
+        return {
+            "name": self.name,
+            "free_parameters": self.free,
+            **self.law.summary(),
+            "held_out": asdict(self.held_out),
+            "warnings": list(self.warnings),
+        }
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Candidates by their errors on held-out runs.
+
+    Attributes
+    ----------
+    condition : str
+        Of the held-out runs.
+    standings : tuple of Standing
+        In the order of the candidates.
+    held : int
+        Runs held out; all candidates are judged on the same.
+    table : RunTable
+        The rows fitted, those dropped, and the notes.
+    """
+
+    condition: str
+    standings: tuple[Standing, ...]
+    held: int
+    table: RunTable
+
+    @property
+    def chosen(self) -> Standing:
+        """The candidate with the smallest mean residual on the held-out runs."""
+        return min(self.standings, key=lambda standing: standing.rank)
+
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """What the choice does not show."""
+        return (
+            f"the {self.held} held-out runs chose among {len(self.standings)} candidates: they are a "
+            "validation set, not a test, and the error of the chosen one there is optimistic",
+            *left_out(self.table),
+        )
+
+    def summary(self) -> str:
+        """The comparison as the terminal shows it."""
+        return render_selection(self.to_json())
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything that a machine may want."""
+        return {
+            "holdout": self.condition,
+            "role_of_holdout": "validation",
+            "runs_fitted": len(self.table.rows),
+            "runs_held_out": self.held,
+            "chosen": self.chosen.name,
+            "candidates": [standing.to_json() for standing in self.standings],
+            "cautions": list(self.cautions),
+            "source": self.table.source,
+            "notes": list(self.table.notes),
+            "dropped": [vars(run) for run in self.table.dropped],
+        }
+
+
+def select_law(table: RunTable, candidates: Sequence[Candidate], holdout: str) -> Selection:
+    """Fit each candidate without the held-out runs and compare them there.
+
+    All candidates see the same runs: those that have the inputs of every law.
+
+    Parameters
+    ----------
+    table : RunTable
+    candidates : sequence of Candidate
+        Of one target; by laws, objectives, or parameters held at neutral values.
+    holdout : str
+        Condition of the runs to keep out, as in SQL. It must be one of scale (``N >= 1e9``): runs drawn
+        at random lie among the fitted ones and say nothing about extrapolation.
+
+    Raises
+    ------
+    RecordError
+        If there are fewer than two candidates, two of one name or of different targets, or the runs
+        cannot determine one of them (which is then named).
+    """
+    laws = [prepare_law(candidate.request) for candidate in candidates]
+    _refuse(candidates, laws)
+    errors = [candidate.request.error for candidate in candidates if candidate.request.error]
+    letters = tuple(dict.fromkeys([name for law in laws for name in law.inputs] + [laws[0].target]))
+    needed = tuple(dict.fromkeys((*letters, *errors)))
+    fitted, held = split_where(drop_duplicates(table.require(needed), letters), holdout)
+    standings = tuple(
+        _judge(candidate, law, fitted, held) for candidate, law in zip(candidates, laws, strict=True)
+    )
+    return Selection(holdout, standings, len(held.rows), fitted)
+
+
+def _judge(candidate: Candidate, law: ScalingLaw, fitted: RunTable, held: RunTable) -> Standing:
+    sample = take_sample(fitted.rows, law.inputs, law.target, candidate.name, candidate.request.error)
+    fit_law(law, candidate.request, sample)
+    unknown = take_sample(held.rows, law.inputs, law.target)
+    warnings = unseen_letters(law, fitted.rows)
+    if not law.convergence_.converged:
+        warnings.append("the fitter did not meet its stopping test")
+    return Standing(
+        name=candidate.name,
+        law=law,
+        free=len(law.parameters) - len(law.fixed_),
+        held_out=held_out_errors(law, unknown.inputs, unknown.target),
+        warnings=tuple(warnings),
+    )
+
+
+def _refuse(candidates: Sequence[Candidate], laws: Sequence[ScalingLaw]) -> None:
+    names = [candidate.name for candidate in candidates]
+    if len(names) < 2:
+        raise RecordError(
+            f"{len(names)} candidate leaves nothing to choose", where="--law", remedy="Give two or more"
+        )
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise RecordError(f"two candidates are called {twice[0]}", where="--law")
+    targets: Mapping[str, str] = {law.target: law.name for law in laws}
+    if len(targets) > 1:
+        told = ", ".join(f"{target} ({name})" for target, name in targets.items())
+        raise RecordError(f"the candidates have different targets: {told}", where="--law")
