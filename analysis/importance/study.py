@@ -8,8 +8,9 @@ import polars as pl
 
 from analysis.importance.agreement import Agreement, agreements
 from analysis.importance.cautions import cautions
-from analysis.importance.design_space import Array, DesignSpace, Labels, take_design_space
+from analysis.importance.design_space import Array, DesignSpace, Labels
 from analysis.importance.forest import REFERENCE, TREES, fit_forests
+from analysis.importance.from_table import take_design_space
 from analysis.importance.pareto import pareto_table
 from analysis.importance.permutation import REPEATS, PermutationImportance, permutation_importances
 from analysis.importance.rank_correlation import RankCorrelation, rank_correlations

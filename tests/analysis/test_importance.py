@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 from analysis import importance, read_runs
 from analysis.cli import app
-from analysis.importance.design_space import take_design_space
 from analysis.importance.forest import deal_folds, fit_forests
+from analysis.importance.from_table import take_design_space
 from analysis.importance.pareto import on_front
 from analysis.importance.permutation import REPEATS, permutation_importances, shuffles
 from analysis.importance.rank_correlation import holm, rank_correlations
