@@ -76,11 +76,24 @@ class Posed:
     free: NDArray[np.bool_]
     fixed: Array
 
-    def minimise(self, objective: Objective, starts: Array, target: Array, weight: ArrayLike) -> Minima:
+    def minimise(
+        self,
+        objective: Objective,
+        starts: Array,
+        target: Array,
+        weight: ArrayLike,
+        known: Minima | None = None,
+    ) -> Minima:
         """Minimise from each start (B, P), with targets and weights that broadcast to (B, n)."""
-        starts = np.where(self.free, starts, self.fixed)
-        measured = objective.measured(target)
-        return minimise_huber(self.curve, starts, measured, weight, delta=objective.delta, free=self.free)
+        return minimise_huber(
+            self.curve,
+            np.where(self.free, starts, self.fixed),
+            objective.measured(target),
+            weight,
+            delta=objective.delta,
+            free=self.free,
+            known=known,
+        )
 
 
 class ScalingLaw(ABC):
@@ -213,30 +226,30 @@ class ScalingLaw(ABC):
     def refit(self, target: ArrayLike, weight: ArrayLike, *, guards: int = 2) -> Array:
         """Fit resampled runs, all replicates as one problem.
 
-        Each is started from the fit and from ``guards`` points of the start grid; the best counts.
+        Each is started from the fit; then from the other minima that the fit's starts ended in, and from
+        points spread over the start grid. The best counts.
 
         Parameters
         ----------
         target, weight : array-like, broadcast to (R, n)
             Targets and weights of the fitted runs in each replicate.
         guards : int
-            Further starts of each replicate.
+            Most further starts of each replicate of either kind.
 
         Returns
         -------
         ndarray (R, P)
             Solutions in the coordinates of ``theta_``.
         """
-        target, weight = np.broadcast_arrays(np.atleast_2d(target), np.atleast_2d(weight))
+        target, weight = np.atleast_2d(target), np.atleast_2d(weight)
         grid = self.start_grid(self._posed.features, self._posed.target)
         spread = grid[np.linspace(0, len(grid) - 1, guards + 2).astype(int)[1:-1]]
-        found = [
-            self._posed.minimise(self.objective, np.tile(start, (len(target), 1)), target, weight)
-            for start in (self.theta_, *spread)
-        ]
-        best = np.argmin([minima.objective for minima in found], axis=0)
-        solutions: Array = np.stack([minima.parameters for minima in found])[best, np.arange(len(target))]
-        return solutions
+        shape = (max(len(target), len(weight)), len(self.theta_))
+        best = self._posed.minimise(self.objective, np.broadcast_to(self.theta_, shape), target, weight)
+        for guard in (*self._rivals[:guards], *spread):
+            starts = np.broadcast_to(guard, shape)
+            best = best.lower(self._posed.minimise(self.objective, starts, target, weight, best))
+        return best.parameters
 
     def profile(self, name: str, values: Array) -> tuple[Array, Array]:
         """Lowest objective with one parameter held at each of some values, the others fitted anew.
@@ -333,6 +346,7 @@ class ScalingLaw(ABC):
         self._posed, self._weight, self.centre_ = posed, weight, posed.centre
         self.theta_, self.objective_ = solutions[best], float(objective[best])
         reached = objective <= self.objective_ * (1 + _SAME_OPTIMUM) + _ROUNDING
+        self._rivals = _distinct(solutions[~reached], objective[~reached])
         self.convergence_ = Convergence(
             starts=len(objective),
             reached_best=float(reached.mean()),
@@ -342,3 +356,11 @@ class ScalingLaw(ABC):
         )
         self.n_ = len(posed.target)
         self.params_ = self.named(self.theta_)
+
+
+def _distinct(solutions: Array, objective: Array) -> Array:
+    """Solutions (S, P) of one objective each that is finite, the lowest first."""
+    order = np.argsort(objective)
+    order = order[np.isfinite(objective[order])]
+    apart = np.diff(objective[order], prepend=-np.inf) > _SAME_OPTIMUM * objective[order]
+    return solutions[order[apart]]

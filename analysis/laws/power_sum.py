@@ -63,14 +63,21 @@ class PowerSum(ScalingLaw):
     def curve(features: Array, theta: Array) -> tuple[Array, Array]:
         """Log of the sum, theta = (log c at the centre, phi)."""
         runs, terms, exponents = features.shape
-        log_terms = _log_terms(features, theta[:, terms:]) + theta[:, None, :terms]
-        prediction = np.logaddexp.reduce(log_terms, axis=-1)
-        jacobian = np.zeros((len(theta), runs, terms + exponents))
-        shares = jacobian[..., :terms]
-        np.exp(log_terms - prediction[..., None], out=shares)
-        for term, exponent in np.argwhere((features != 0).any(axis=0)):
-            jacobian[..., terms + exponent] += shares[..., term] * features[:, term, exponent]
-        return prediction, jacobian
+        # Runs last in memory: the solver's products of Jacobians are then of contiguous rows.
+        jacobian = np.zeros((len(theta), terms + exponents, runs))
+        shares = jacobian[:, :terms]
+        shares[...] = theta[:, :terms, None]
+        used = np.argwhere((features != 0).any(axis=0))
+        for term, exponent in used:
+            shares[:, term] += theta[:, terms + exponent, None] * features[:, term, exponent]
+        prediction = shares.max(axis=1)
+        shares -= prediction[:, None]
+        np.exp(shares, out=shares)
+        total = shares.sum(axis=1)
+        shares /= total[:, None]
+        for term, exponent in used:
+            jacobian[:, terms + exponent] += shares[:, term] * features[:, term, exponent]
+        return prediction + np.log(total), jacobian.transpose(0, 2, 1)
 
     def predict_each(self, inputs: Array, theta: Array) -> Array:
         """The same as of every law, without a loop over replicates."""

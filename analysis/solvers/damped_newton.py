@@ -7,22 +7,29 @@ of a sum moved the answer). Here every test is relative to the objective itself,
 choice of sum or mean cannot matter.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Array = NDArray[np.float64]
-Curve = Callable[[Array], tuple[Array, Array]]
-"""Parameters (B, P) to predicted log losses (B, n) and their Jacobian (B, n, P)."""
+from analysis.solvers.local_model import Array, Curve, LocalModel, Regressions, huber
 
+__all__ = ["Array", "Curve", "Minima", "huber", "minimise_huber"]
+
+_TINY = np.finfo(np.float64).tiny
 _RELATIVE_DECREASE = 1e-12
+# Below this a decrease is rounding; above it a row must promise too little several times.
+_NO_DECREASE = 1e-14
 _QUIET_STEPS = 3
 _DAMPING = (1e-10, 1e10)
+_FIRST_DAMPING = 1e-3
+# A graduated threshold goes down by the second once a step promises less than the first.
+_SETTLED, _GRADE = 0.1, 10.0
 # Residuals of this size are rounding: a noise-free fit ends here.
 _ROUNDING = 1e-13
-_CHUNK = 4_000_000
+# A row is in the basin of a known minimum when its predictions are as near as this share of the
+# objective, in the metric of reweighted least squares.
+_SAME_BASIN = 1e-3
 
 
 @dataclass(frozen=True)
@@ -33,7 +40,7 @@ class Minima:
     ----------
     parameters : ndarray (B, P)
     objective : ndarray (B,)
-        Weighted sum of Huber losses.
+        Weighted sum of Huber losses; infinite where the law is not defined at the start.
     gradient_norm : ndarray (B,)
         Largest absolute component of the objective's gradient.
     converged : ndarray (B,) of bool
@@ -45,14 +52,22 @@ class Minima:
     gradient_norm: Array
     converged: NDArray[np.bool_]
 
+    def lower(self, other: "Minima") -> "Minima":
+        """Of each row the lower of two minima."""
+        return self.where(self.objective <= other.objective, other)
 
-def huber(residual: Array, delta: float) -> Array:
-    """Huber's loss: r^2 / 2 up to ``delta``, delta (|r| - delta / 2) beyond (Huber 1964)."""
-    size = np.abs(residual)
-    inside = np.minimum(size, delta)
-    return inside * (size - 0.5 * inside)
+    def where(self, mine: NDArray[np.bool_], other: "Minima") -> "Minima":
+        """These minima in some rows, and others in the rest."""
+        return Minima(
+            np.where(mine[:, None], self.parameters, other.parameters),
+            np.where(mine, self.objective, other.objective),
+            np.where(mine, self.gradient_norm, other.gradient_norm),
+            np.where(mine, self.converged, other.converged),
+        )
 
 
+# Rows that are undefined have infinite objectives, whose differences are no news.
+@np.errstate(over="ignore", invalid="ignore")
 def minimise_huber(
     curve: Curve,
     starts: Array,
@@ -61,13 +76,15 @@ def minimise_huber(
     *,
     delta: float = 1e-3,
     free: NDArray[np.bool_] | None = None,
+    known: Minima | None = None,
     iterations: int = 400,
 ) -> Minima:
     """Minimise sum_i w_i huber(curve(theta)_i - log_loss_i) from each start.
 
     A damped Newton iteration: the Hessian of the quadratic zone (Gauss-Newton), plus a damping that
-    grows towards iteratively reweighted least squares, whose step always descends. Rows share
-    nothing; a finished row leaves the batch.
+    grows towards iteratively reweighted least squares, whose step always descends. Far from a minimum
+    the threshold is graduated (``Regressions.models``). Rows share nothing; a finished row leaves the
+    batch.
 
     Parameters
     ----------
@@ -81,108 +98,96 @@ def minimise_huber(
         Threshold of Huber's loss, in log loss; infinite for least squares.
     free : ndarray (P,) of bool, optional
         Parameters that move; the others keep their values of the start.
+    known : Minima, optional
+        A minimum of each row. A row that comes into its basin from above ends there.
     iterations : int
         Most iterations of a row.
     """
-    starts = np.asarray(starts, dtype=np.float64)
-    shape = (len(starts), curve(starts[:1])[0].shape[-1])
-    target = np.broadcast_to(np.asarray(log_loss, dtype=np.float64), shape)
-    weights = np.broadcast_to(np.asarray(weight, dtype=np.float64), shape)
-    moving = np.ones(starts.shape[1], dtype=np.bool_) if free is None else free
-    rows = max(1, _CHUNK // (shape[1] * starts.shape[1]))
-    pieces = [
-        _minimise(
-            curve,
-            starts[i : i + rows],
-            target[i : i + rows],
-            weights[i : i + rows],
-            delta,
-            moving,
-            iterations,
-        )
-        for i in range(0, len(starts), rows)
-    ]
-    return Minima(
-        np.concatenate([piece.parameters for piece in pieces]),
-        np.concatenate([piece.objective for piece in pieces]),
-        np.concatenate([piece.gradient_norm for piece in pieces]),
-        np.concatenate([piece.converged for piece in pieces]),
+    theta = np.array(starts, dtype=np.float64)
+    shape = (len(theta), curve(theta[:1])[0].shape[-1])
+    moving = np.ones(theta.shape[1], dtype=np.bool_) if free is None else free
+    rows = np.arange(len(theta))
+    problem = Regressions(
+        curve=curve,
+        target=np.broadcast_to(np.asarray(log_loss, dtype=np.float64), shape),
+        weight=np.broadcast_to(np.asarray(weight, dtype=np.float64), shape),
+        delta=delta,
+        free=moving,
     )
-
-
-def _minimise(
-    curve: Curve,
-    starts: Array,
-    target: Array,
-    weight: Array,
-    delta: float,
-    free: NDArray[np.bool_],
-    iterations: int,
-) -> Minima:
-    theta = starts.copy()
-    prediction, jacobian = curve(theta)
-    jacobian = jacobian[..., free]
-    residual = prediction - target
-    objective = (weight * huber(residual, delta)).sum(-1)
-    # A start where the law is not defined waits there: only its damping ends it.
-    undefined = ~(np.isfinite(objective) & np.isfinite(jacobian).all((-1, -2)))
-    objective[undefined], residual[undefined], jacobian[undefined] = np.inf, 0.0, 0.0
-    rounding = (weight * huber(np.full_like(residual, _ROUNDING), delta)).sum(-1)
-    damping = np.full(len(theta), 1e-2)
+    everywhere = np.full(len(theta), np.inf)
+    _, here = problem.models(theta, rows, everywhere, everywhere)
+    rounding = problem.weight.sum(-1) * huber(np.array(_ROUNDING), delta)
+    basins = _Basins(problem, known) if known else None
+    damping = np.full(len(theta), _FIRST_DAMPING)
     quiet = np.zeros(len(theta), dtype=np.int64)
-    live = np.arange(len(theta))
+    # A start where the law is not defined waits there.
+    live = rows[np.isfinite(here.objective)]
     for _ in range(iterations):
-        step, promised = _step(residual[live], jacobian[live], weight[live], damping[live], delta)
+        present = here.at(live)
+        step, promised = _step(present, damping[live])
         trial = theta[live]
-        trial[:, free] += step
-        prediction, trial_jacobian = curve(trial)
-        trial_jacobian = trial_jacobian[..., free]
-        trial_residual = prediction - target[live]
-        reached = (weight[live] * huber(trial_residual, delta)).sum(-1)
-        decrease = objective[live] - reached
-        better = np.isfinite(reached) & (decrease > 0) & np.isfinite(trial_jacobian).all((-1, -2))
-        accepted = live[better]
-        theta[accepted], objective[accepted] = trial[better], reached[better]
-        residual[accepted], jacobian[accepted] = trial_residual[better], trial_jacobian[better]
-        damping[live] = _next_damping(damping[live], better, decrease, promised)
-        still = promised <= _RELATIVE_DECREASE * objective[live]
-        quiet[live] = np.where(still | (objective[live] <= rounding[live]), quiet[live] + 1, 0)
+        trial[:, moving] += step
+        settled = promised <= _SETTLED * present.objective
+        ceiling = np.where(settled, present.threshold / _GRADE, present.threshold)
+        reached, models = problem.models(trial, live, present.threshold, ceiling)
+        # Equality too: a row at a graduated minimum has to go on to the next threshold.
+        better = reached <= present.objective
+        theta[live[better]] = trial[better]
+        here.put(live[better], models.at(np.flatnonzero(better)))
+        damping[live] = _next_damping(damping[live], better, present.objective - reached, promised)
+        still = (promised <= _RELATIVE_DECREASE * present.objective) | (present.objective <= rounding[live])
+        steps = np.where(promised <= _NO_DECREASE * present.objective, _QUIET_STEPS, 1)
+        quiet[live] = np.where(still & (present.threshold <= delta), quiet[live] + steps, 0)
         live = live[(quiet[live] < _QUIET_STEPS) & (damping[live] < _DAMPING[1])]
+        if basins:
+            live = live[~basins.hold(live, theta[live], here.at(live))]
         if not len(live):
             break
-    gradient = _gradient(residual, jacobian, weight, delta)
-    return Minima(theta, objective, np.abs(gradient).max(-1), quiet >= _QUIET_STEPS)
+    found = Minima(theta, here.objective, np.abs(here.gradient).max(-1), quiet >= _QUIET_STEPS)
+    return basins.settle(found) if basins else found
 
 
-def _gradient(residual: Array, jacobian: Array, weight: Array, delta: float) -> Array:
-    slope: Array = weight * np.clip(residual, -delta, delta)
-    return (slope[:, None, :] @ jacobian)[:, 0]
+class _Basins:
+    """Where known minima of some regressions attract, and which rows have come there."""
+
+    def __init__(self, problem: Regressions, known: Minima) -> None:
+        delta = np.full(len(known.objective), problem.delta)
+        _, models = problem.models(known.parameters, np.arange(len(delta)), delta, delta)
+        self._known, self._metric, self._problem = known, models.reweighted, problem
+        self._joined = np.zeros(len(delta), dtype=np.bool_)
+
+    def hold(self, rows: NDArray[np.intp], theta: Array, models: LocalModel) -> NDArray[np.bool_]:
+        """Whether each of some rows has come near its known minimum from above, and so ends there."""
+        apart = (theta - self._known.parameters[rows])[:, self._problem.free]
+        distance = 0.5 * np.einsum("bp,bpq,bq->b", apart, self._metric[rows], apart)
+        lowest = self._known.objective[rows]
+        near: NDArray[np.bool_] = (
+            (distance <= _SAME_BASIN * lowest)
+            & (models.objective >= lowest)
+            & (models.threshold <= self._problem.delta)
+        )
+        self._joined[rows] = near
+        return near
+
+    def settle(self, found: Minima) -> Minima:
+        """The minima found, with the known ones where rows have joined them."""
+        return self._known.where(self._joined, found)
 
 
-def _step(
-    residual: Array, jacobian: Array, weight: Array, damping: Array, delta: float
-) -> tuple[Array, Array]:
+def _step(model: LocalModel, damping: Array) -> tuple[Array, Array]:
     """Step (B, P) and the decrease (B,) that the quadratic model promises."""
-    size = np.abs(residual)
-    gradient = _gradient(residual, jacobian, weight, delta)
-    across = jacobian.transpose(0, 2, 1)
-    outside = size > delta
-    downweight = np.divide(delta, size, out=np.ones_like(size), where=outside)
-    newton = (across * (weight * ~outside)[:, None, :]) @ jacobian
-    reweighted = (across * (weight * downweight)[:, None, :]) @ jacobian
-    scale = np.einsum("bpp->bp", reweighted)
+    scale = np.einsum("bpp->bp", model.reweighted)
     # The floor keeps a parameter that the data do not see (E -> 0) from making the matrix singular.
-    floor = 1e-13 * scale.max(-1, keepdims=True) + np.finfo(np.float64).tiny
-    hessian = newton + damping[:, None, None] * reweighted
-    diagonal = np.arange(jacobian.shape[-1])
-    hessian[:, diagonal, diagonal] += damping[:, None] * scale + floor
-    step = np.asarray(-np.linalg.solve(hessian, gradient[..., None])[..., 0], dtype=np.float64)
-    promised: Array = -0.5 * np.einsum("bp,bp->b", gradient, step)
+    floor = 1e-13 * scale.max(-1, keepdims=True) + _TINY
+    hessian = model.newton + damping[:, None, None] * model.reweighted
+    np.einsum("bpp->bp", hessian)[...] += damping[:, None] * scale + floor
+    step = np.asarray(-np.linalg.solve(hessian, model.gradient[..., None])[..., 0], dtype=np.float64)
+    promised: Array = -0.5 * np.einsum("bp,bp->b", model.gradient, step)
     return step, promised
 
 
 def _next_damping(damping: Array, better: NDArray[np.bool_], decrease: Array, promised: Array) -> Array:
     """Levenberg-Marquardt: less where the model was right, more where a step was refused."""
-    trust = decrease / np.maximum(promised, np.finfo(np.float64).tiny)
+    trust = decrease / np.maximum(promised, _TINY)
     factor = np.where(trust > 0.75, 0.2, np.where(trust < 0.25, 2.0, 1.0))
     return np.clip(damping * np.where(better, factor, 4.0), *_DAMPING)
