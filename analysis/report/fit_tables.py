@@ -1,39 +1,56 @@
 """The fits as the page shows them."""
 
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from analysis.fits.fit import Fit
-from analysis.report.findings import Findings
-from analysis.wording import interval_text
+from analysis.report.findings import Findings, Refusal
+from analysis.wording import interval_text, significant
 
 
-def fit_tables(findings: Findings) -> list[dict[str, Any]]:
-    """The fits as the page shows them: a table a law and way of counting N, warnings gathered below."""
+def fit_tables(fits: Sequence[Fit], drawn: Collection[Fit]) -> list[dict[str, Any]]:
+    """The fits as a page shows them: a table a law and way of counting N, warnings gathered below."""
     groups: dict[tuple[str, str], list[Fit]] = {}
-    for fit in findings.fits:
+    for fit in fits:
         counted = "without embeddings" if "non_embedding_parameters" in fit.columns else "all parameters"
         groups.setdefault((fit.law.formula, counted), []).append(fit)
-    drawn = {id(fit) for fit in findings.curves.values()}
+    shown = {id(fit) for fit in drawn}
     tables = [
         {
             "formula": formula,
             "counted": counted,
-            "drawn": any(id(fit) in drawn for fit in fits),
-            "source": fits[0].law.source,
-            "parameters": fits[0].law.parameters,
-            "rows": [_fit_row(fit) for fit in fits],
-            "warnings": _gathered_warnings(fits),
+            "drawn": any(id(fit) in shown for fit in together),
+            "source": together[0].law.source,
+            "how": _how(together),
+            "parameters": together[0].law.parameters,
+            "rows": [_fit_row(fit) for fit in together],
+            "warnings": _gathered_warnings(together),
         }
-        for (formula, counted), fits in groups.items()
+        for (formula, counted), together in groups.items()
     ]
     return sorted(tables, key=lambda table: not table["drawn"])
+
+
+def _how(fits: list[Fit]) -> str:
+    """How fits of one law were made: what (Mis)Fitting (arXiv 2502.18969) asks every fit to say."""
+    law = fits[0].law
+    methods = " and ".join(dict.fromkeys(fit.interval_method for fit in fits))
+    return (
+        f"Objective: {law.objective}. Solver: {law.convergence_.solver}. Bounds: {law.bounds}. "
+        f"Intervals: {methods}."
+    )
 
 
 def _fit_row(fit: Fit) -> dict[str, Any]:
     convergence = fit.law.convergence_
     return {
-        "arm": fit.group,
-        "params": [interval_text(fit.intervals[name]) for name in fit.law.parameters],
+        "group": fit.group,
+        "params": [
+            f"{significant(fit.law.params_[name], 6)} (held)"
+            if name in fit.law.fixed_
+            else interval_text(fit.intervals[name])
+            for name in fit.law.parameters
+        ],
         "n": fit.law.n_,
         "points": fit.points,
         "objective": f"{fit.law.objective_:.3g}",
@@ -48,15 +65,23 @@ def _gathered_warnings(fits: list[Fit]) -> list[str]:
     for fit in fits:
         for warning in fit.warnings:
             by_text.setdefault(warning, []).append(fit.group)
-    return [f"{', '.join(arms)}: {text}." for text, arms in by_text.items()]
+    return [
+        f"{', '.join(named)}: {text}." if (named := [group for group in groups if group]) else f"{text}."
+        for text, groups in by_text.items()
+    ]
 
 
-def refused(findings: Findings) -> list[str]:
-    """Laws that were not fitted and why, arms with the same reason together."""
+def refused(refusals: Sequence[Refusal]) -> list[str]:
+    """Laws that were not fitted and why, groups with the same reason together."""
     by_reason: dict[tuple[str, str], list[str]] = {}
-    for refusal in findings.refusals:
+    for refusal in refusals:
         by_reason.setdefault((refusal.law, refusal.reason), []).append(refusal.arm)
-    return [f"{law} ({', '.join(arms)}): {reason}." for (law, reason), arms in by_reason.items()]
+    return [
+        f"{law} ({', '.join(named)}): {reason}."
+        if (named := [group for group in groups if group])
+        else f"{law}: {reason}."
+        for (law, reason), groups in by_reason.items()
+    ]
 
 
 def seed_noise_text(findings: Findings) -> str:

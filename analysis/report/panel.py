@@ -1,23 +1,26 @@
-"""What every panel of the report is made of."""
+"""What every panel of a report is made of."""
 
-import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import polars as pl
+
+from analysis.charts.chart import Chart
+from analysis.charts.matplotlib_figure import draw_chart
+from analysis.charts.svg import svg_text
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One subject of the report: a figure or a table, and what lies behind it.
+    """One subject of a report: a figure or a table, and what lies behind it.
 
     Attributes
     ----------
     key : str
         Name of its files and anchor.
     title, caption : str
-    svg : str
-        The figure; empty without one.
+    chart : Chart or None
     data : dict of str to polars.DataFrame
         The tables drawn, by name.
     rows : sequence of dict of str to str
@@ -29,10 +32,15 @@ class Panel:
     key: str
     title: str
     caption: str
-    svg: str
+    chart: Chart | None
     data: Mapping[str, pl.DataFrame]
     rows: Sequence[Mapping[str, str]] = ()
     labels: Sequence[str] = ()
+
+    @cached_property
+    def svg(self) -> str:
+        """The chart as an SVG file; empty without one."""
+        return svg_text(draw_chart(self.chart), self.key) if self.chart else ""
 
     @property
     def grouped_rows(self) -> list[dict[str, str]]:
@@ -44,13 +52,3 @@ class Panel:
                     break
                 row[heading] = ""
         return shown
-
-    @property
-    def downloads(self) -> dict[str, str]:
-        """``data:`` links of the tables as CSV, by name."""
-        return {name: csv_link(table) for name, table in self.data.items()}
-
-
-def csv_link(table: pl.DataFrame) -> str:
-    """A table as a ``data:`` link that a browser saves without any network."""
-    return f"data:text/csv;base64,{base64.b64encode(table.write_csv().encode()).decode()}"

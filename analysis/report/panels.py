@@ -2,11 +2,11 @@
 
 import polars as pl
 
+from analysis.charts.styles import group_styles
 from analysis.report import figures, small_multiples, tables
 from analysis.report.findings import Findings
 from analysis.report.panel import Panel
 from analysis.report.sentences import best_settings, interval_method
-from analysis.report.svg import inline_svg
 from analysis.report.sweeps import Sweep
 from analysis.report.task_panel import task_panel
 from analysis.report.transfer_panel import transfer_panel
@@ -54,11 +54,7 @@ def _sweep(sweep: Sweep) -> Panel:
         f"sweep-{name}",
         f"Values tried: {name}",
         f"Loss above the lowest of the same arm and size. Seeds a point: {seeds}. {best_settings(sweep)}",
-        inline_svg(
-            small_multiples.draw_sweep(sweep.table, name, "Loss above the lowest (%)"),
-            f"sweep-{name}",
-            f"Loss against {name}, by arm and size",
-        ),
+        small_multiples.chart_sweep(sweep.table, name, "Loss above the lowest (%)"),
         {"losses": sweep.table},
     )
 
@@ -82,11 +78,7 @@ def _loss_by_size(runs: Runs, findings: Findings) -> Panel:
         "loss-by-size",
         f"{runs.evaluated.capitalize()} loss against model size",
         f"A point is a run on patients never trained on. {law}{band}{dashed}{describe_runs(points)}.",
-        inline_svg(
-            figures.draw_loss_by_size(points, curves, _axis(runs, findings), floor),
-            "loss-by-size",
-            "Loss against parameters, by arm",
-        ),
+        figures.chart_loss_by_size(points, curves, _axis(runs, findings), floor),
         {"runs": points, "curves": curves},
     )
 
@@ -101,10 +93,8 @@ def _gaps(runs: Runs, findings: Findings) -> Panel | None:
         "Geometric mean loss over seeds above that of centralised training at the same size and token "
         f"budget. Bars: {interval_method(findings)}, seeds paired where both arms have them. "
         f"Seeds a point: {', '.join(str(seeds) for seeds in sorted(table['seeds'].unique()))}.",
-        inline_svg(
-            figures.draw_gaps(table, figures.arm_styles(runs.arms)),
-            "gap",
-            "Loss above centralised training against parameters",
+        figures.chart_gaps(
+            table, group_styles(runs.arms), "Loss above centralised training against parameters"
         ),
         {"gaps": table},
     )
@@ -119,11 +109,7 @@ def _loss_by_tokens(runs: Runs, findings: Findings) -> Panel | None:
         f"{runs.evaluated.capitalize()} loss against tokens",
         "Lines: L(N, D) = E + A / N^alpha + B / D^beta, fitted to all runs of an arm; D is the token "
         f"budget, in which repeated tokens count each time. {describe_runs(points)}.",
-        inline_svg(
-            small_multiples.draw_loss_by_tokens(points, curves, _axis(runs, findings)),
-            "loss-by-tokens",
-            "Loss against tokens, by size and arm",
-        ),
+        small_multiples.chart_loss_by_tokens(points, curves, _axis(runs, findings)),
         {"runs": points, "curves": curves},
     )
 
@@ -132,7 +118,7 @@ def _sites(runs: Runs, findings: Findings) -> Panel | None:
     table = tables.site_table(runs, findings)
     if table.is_empty() or findings.largest is None:
         return None
-    styles = figures.arm_styles([*runs.arms, tables.OWN_SITE])
+    styles = group_styles([*runs.arms, tables.OWN_SITE])
     local = (
         f" '{LOCAL}' is the mean over all sites' models, '{tables.OWN_SITE}' the model that the site trained "
         "on its own patients."
@@ -144,9 +130,7 @@ def _sites(runs: Runs, findings: Findings) -> Panel | None:
         "The same, hospital by hospital",
         f"Loss on each site's own {runs.evaluated} patients at {count(findings.largest[0])} parameters, "
         f"mean over seeds; the line spans the seeds.{local}",
-        inline_svg(
-            figures.draw_sites(table, _axis(runs, findings), styles), "sites", "Loss at each site, by arm"
-        ),
+        figures.chart_sites(table, _axis(runs, findings), styles),
         {"sites": table},
     )
 
@@ -160,8 +144,6 @@ def _training(runs: Runs, findings: Findings) -> Panel | None:
         "Training curves",
         "Loss on training batches, mean over replicas and seeds, in groups of steps. Not comparable with "
         "evaluation loss, and in the local and federated arms each replica sees its own site only.",
-        inline_svg(
-            small_multiples.draw_training(table), "training", "Training loss against tokens, by arm and size"
-        ),
+        small_multiples.chart_training(table),
         {"training": table},
     )

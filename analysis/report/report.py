@@ -1,31 +1,23 @@
-"""The report: one HTML page that needs nothing else, and its numbers as JSON."""
+"""The report of a study of run records: one HTML page that needs nothing else, and its numbers as JSON."""
 
 import hashlib
 import json
-import re
 from collections import Counter
 from dataclasses import asdict, dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup, escape
-
-from analysis.options import write_numbers
 from analysis.report.cautions import cautions
 from analysis.report.findings import Findings, analyse
 from analysis.report.fit_tables import fit_tables, refused, seed_noise_text
-from analysis.report.panel import Panel, csv_link
+from analysis.report.page import render_page, write_page
+from analysis.report.panel import Panel
 from analysis.report.panels import build_panels
 from analysis.report.sentences import data_label, headline, interval_method
 from analysis.report.tables import run_table
 from analysis.tables.records import Runs, load_runs
-from analysis.wording import count, significant
+from analysis.wording import count
 from wardlaw import __version__
-from wardlaw.files import write_text_atomically
-
-PAGE, NUMBERS = "report.html", "report.json"
 
 
 @dataclass(frozen=True)
@@ -90,35 +82,27 @@ def build_report(
 
 
 def write_report(report: Report, out: Path) -> Path:
-    """Write ``report.html`` and ``report.json``; the page's path."""
-    write_text_atomically(out / PAGE, render(report))
-    write_numbers(out / NUMBERS, report.to_json())
-    return out / PAGE
+    """Write ``report.html``, ``report.json`` and the folder ``figures``; the page's path."""
+    return write_page(render(report), report.to_json(), report.panels, out)
 
 
 def render(report: Report) -> str:
     """The page's HTML."""
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {"count": count, "significant": significant, "mathematics": mathematics}
-    files = resources.files("analysis.report")
-    template = environment.from_string((files / "report.html").read_text(encoding="utf-8"))
     findings, runs = report.findings, report.runs
     kind, note = data_label(runs)
-    return template.render(
-        css=(files / "report.css").read_text(encoding="utf-8"),
+    return render_page(
+        "study.html",
+        report.panels,
         title=report.title,
-        version=__version__,
         digest=digest(runs),
         kind=kind,
         note=note,
         facts=facts(runs),
         headline=headline(runs, findings),
         cautions=cautions(runs, findings),
-        panels=report.panels,
-        fit_tables=fit_tables(findings),
-        refusals=refused(findings),
+        grouped_by="Arm",
+        fit_tables=fit_tables(findings.fits, tuple(findings.curves.values())),
+        refusals=refused(findings.refusals),
         unit=findings.unit,
         evaluated=runs.evaluated,
         differing=differing_text(runs),
@@ -126,7 +110,7 @@ def render(report: Report) -> str:
         seed_noise=seed_noise_text(findings),
         oracle=runs.oracle,
         runs=runs.table.to_dicts(),
-        runs_csv=csv_link(run_table(runs)),
+        run_table=run_table(runs),
         left_out=runs.left_out,
         environments=environments(runs),
         drawn={arm: fit.law.name for arm, fit in findings.curves.items()},
@@ -157,13 +141,6 @@ def facts(runs: Runs) -> dict[str, str]:
 
 def _default_title(folder: Path) -> str:
     return folder.parent.name if folder.name == "runs" else folder.name
-
-
-def mathematics(text: str) -> Markup:
-    """A formula or a sentence with one, with raised exponents and Greek letters."""
-    raised = re.sub(r"\^(-?\w+)", r"<sup>\1</sup>", str(escape(text)))
-    greek = re.sub(r"\b(alpha|beta)\b", r"&\1;", raised)
-    return Markup(re.sub(r"(?<![\w-])-(?=[\d&])", "&minus;", greek))
 
 
 def differing_text(runs: Runs) -> str:

@@ -1,22 +1,18 @@
-"""Small multiples: a panel an arm and a line a size."""
+"""Small multiples: a facet an arm and a line a size."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-import matplotlib as mpl
-import numpy as np
 import polars as pl
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from analysis.report.svg import STYLE, WIDTH
-from analysis.report.ticks import linear_counts, log_counts
+from analysis.charts.chart import Axis, Chart, Facet
+from analysis.charts.series import Line, Points, Series, floats
+from analysis.charts.styles import ordered_styles
+from analysis.report.figures import in_order
 from analysis.wording import count
 
-Colour = tuple[float, ...]
 
-
-def draw_training(curves: pl.DataFrame) -> Figure:
-    """Training loss against tokens, a panel an arm and a line a size.
+def chart_training(curves: pl.DataFrame) -> Chart:
+    """Training loss against tokens, a facet an arm and a line a size.
 
     Parameters
     ----------
@@ -24,18 +20,21 @@ def draw_training(curves: pl.DataFrame) -> Figure:
         ``arm``, ``parameters``, ``tokens``, ``loss`` (mean over replicas and seeds).
     """
 
-    def draw(axes: Axes, arm: str, size: int, shade: Colour) -> None:
-        curve = curves.filter((pl.col("arm") == arm) & (pl.col("parameters") == size))
-        axes.plot(curve["tokens"], curve["loss"], color=shade, linewidth=1.3, label=count(size))
-        linear_counts(axes)
+    def draw(arm: str, size: int) -> list[Series]:
+        curve = _of(curves, arm, size)
+        return [Line(count(size), floats(curve, "tokens"), floats(curve, "loss"))]
 
-    return _panel_an_arm(
-        curves, draw, "Tokens trained on, all replicas together", "Training loss (nats per token)"
+    return _facet_an_arm(
+        "Training loss against tokens, by arm and size",
+        curves,
+        draw,
+        Axis("Tokens trained on, all replicas together", counts=True),
+        Axis("Training loss (nats per token)"),
     )
 
 
-def draw_loss_by_tokens(points: pl.DataFrame, curves: pl.DataFrame, up: str) -> Figure:
-    """Loss against tokens at each size with the fitted L(N, D), a panel an arm.
+def chart_loss_by_tokens(points: pl.DataFrame, curves: pl.DataFrame, up: str) -> Chart:
+    """Loss against tokens at each size with the fitted L(N, D), a facet an arm.
 
     Parameters
     ----------
@@ -45,18 +44,24 @@ def draw_loss_by_tokens(points: pl.DataFrame, curves: pl.DataFrame, up: str) -> 
         Label of the loss.
     """
 
-    def draw(axes: Axes, arm: str, size: int, shade: Colour) -> None:
-        here = (pl.col("arm") == arm) & (pl.col("parameters") == size)
-        run, curve = points.filter(here), curves.filter(here)
-        axes.plot(curve["tokens"], curve["loss"], color=shade, linewidth=1.2, label=count(size))
-        axes.plot(run["tokens"], run["loss"], "o", color=shade, markersize=4.5)
-        log_counts(axes, points["tokens"])
+    def draw(arm: str, size: int) -> list[Series]:
+        run, curve = _of(points, arm, size), _of(curves, arm, size)
+        return [
+            Line(count(size), floats(curve, "tokens"), floats(curve, "loss")),
+            Points(count(size), floats(run, "tokens"), floats(run, "loss")),
+        ]
 
-    return _panel_an_arm(curves, draw, "Token budget D", up)
+    return _facet_an_arm(
+        "Loss against tokens, by size and arm",
+        curves,
+        draw,
+        Axis("Token budget D", "log", counts=True, values=tuple(floats(points, "tokens"))),
+        Axis(up),
+    )
 
 
-def draw_sweep(table: pl.DataFrame, setting: str, up: str) -> Figure:
-    """Loss above the lowest of each size against the values of a setting, a panel an arm.
+def chart_sweep(table: pl.DataFrame, setting: str, up: str) -> Chart:
+    """Loss above the lowest of each size against the values of a setting, a facet an arm.
 
     Parameters
     ----------
@@ -68,37 +73,30 @@ def draw_sweep(table: pl.DataFrame, setting: str, up: str) -> Figure:
         Label of the loss above the lowest.
     """
     ordered = table.sort(pl.col("value").cast(pl.Float64, strict=False), "value")
-    values = {value: place for place, value in enumerate(ordered["value"].unique(maintain_order=True))}
+    values: list[str] = ordered["value"].unique(maintain_order=True).to_list()
+    placed = table.with_columns(place=pl.col("value").replace_strict(values, range(len(values))))
 
-    def draw(axes: Axes, arm: str, size: int, shade: Colour) -> None:
-        tried = table.filter((pl.col("arm") == arm) & (pl.col("parameters") == size))
-        places = [values[value] for value in tried["value"]]
-        axes.plot(places, tried["percent"], "o-", color=shade, markersize=4.5, label=count(size))
-        axes.set_xticks(range(len(values)), list(values))
+    def draw(arm: str, size: int) -> list[Series]:
+        tried = _of(placed, arm, size).sort("place")
+        x, y = floats(tried, "place"), floats(tried, "percent")
+        return [Line(count(size), x, y), Points(count(size), x, y)]
 
-    return _panel_an_arm(table, draw, setting, up)
+    return _facet_an_arm(
+        f"Loss against {setting}, by arm and size", table, draw, Axis(setting, names=tuple(values)), Axis(up)
+    )
 
 
-def _panel_an_arm(
-    table: pl.DataFrame, draw: Callable[[Axes, str, int, Colour], None], across: str, up: str
-) -> Figure:
-    """Small multiples: ``draw(axes, arm, size, shade)`` for each arm's panel and each size."""
-    arms, sizes = table["arm"].unique(maintain_order=True).to_list(), sorted(table["parameters"].unique())
-    columns = min(len(arms), 4)
-    rows = -(-len(arms) // columns)
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, 2.7 * rows + 0.6))
-        panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
-        shades = mpl.colormaps["viridis"](np.linspace(0.25, 0.85, len(sizes)))
-        for axes, arm in zip(panels, arms, strict=False):
-            for size, shade in zip(sizes, shades, strict=True):
-                draw(axes, arm, size, tuple(shade))
-            axes.set_title(arm.replace(", ", "\n"))
-        for axes in panels[len(arms) :]:
-            axes.set_visible(False)
-        handles, labels = panels[0].get_legend_handles_labels()
-        labels = [f"{label} parameters" if place == 0 else label for place, label in enumerate(labels)]
-        figure.legend(handles, labels, loc="outside upper left", ncols=min(len(sizes), 8))
-        figure.supxlabel(across, fontsize=9.5)
-        figure.supylabel(up, fontsize=9.5)
-    return figure
+def _of(table: pl.DataFrame, arm: str, size: int) -> pl.DataFrame:
+    return table.filter((pl.col("arm") == arm) & (pl.col("parameters") == size))
+
+
+def _facet_an_arm(
+    label: str, table: pl.DataFrame, draw: Callable[[str, int], Sequence[Series]], x: Axis, y: Axis
+) -> Chart:
+    """Small multiples: ``draw(arm, size)`` for each arm's facet and each size."""
+    sizes = sorted(table["parameters"].unique())
+    facets = (
+        Facet(x, y, tuple(one for size in sizes for one in draw(arm, size)), arm) for arm in in_order(table)
+    )
+    styles = ordered_styles([count(size) for size in sizes])
+    return Chart(label, tuple(facets), styles, unit="parameters")

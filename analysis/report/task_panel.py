@@ -34,7 +34,7 @@ def task_panel(runs: Runs) -> Panel | None:
         "questions of a patient together; samples with one class have no AUROC and are left out of it."
         f"{several} All arms answer the same questions, so overlapping intervals do not mean that arms are "
         f"equal.{probe}",
-        "",
+        None,
         {"scores": table},
         [_row(row) for row in table.iter_rows(named=True)],
         ["Task", "Arm"],

@@ -4,10 +4,10 @@ from typing import Any
 
 import polars as pl
 
-from analysis.report.figures import arm_styles, draw_gaps
+from analysis.charts.styles import group_styles
+from analysis.report.figures import chart_gaps
 from analysis.report.findings import Findings
 from analysis.report.panel import Panel
-from analysis.report.svg import inline_svg
 from analysis.report.transfer import transfer_table
 from analysis.tables.arms import LOCAL
 from analysis.tables.records import Runs
@@ -39,9 +39,7 @@ def transfer_panel(runs: Runs, findings: Findings) -> Panel | None:
         f"{_numbers(table, 'patients')} patients. Mean loss over seeds, in brackets the smallest and largest "
         f"seed.{local}{compared} Losses inside and outside are of different patients: compare gaps, not "
         "levels.",
-        inline_svg(draw_gaps(gaps, arm_styles(runs.arms)), "outside", "Loss above centralised, outside")
-        if drawn
-        else "",
+        chart_gaps(gaps, group_styles(runs.arms), "Loss above centralised, outside") if drawn else None,
         {"losses": table},
         [_row(row) for row in table.iter_rows(named=True)],
         ["Arm"],
