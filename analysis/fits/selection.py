@@ -103,6 +103,7 @@ class Selection:
         return (
             f"the {self.held} held-out runs chose among {len(self.standings)} candidates: they are a "
             "validation set, not a test, and the error of the chosen one there is optimistic",
+            *self._incomparable(),
             *left_out(self.table),
         )
 
@@ -115,6 +116,7 @@ class Selection:
         return {
             "holdout": self.condition,
             "role_of_holdout": "validation",
+            "scale": self.standings[0].law.scale,
             "runs_fitted": len(self.table.rows),
             "runs_held_out": self.held,
             "chosen": self.chosen.name,
@@ -124,6 +126,10 @@ class Selection:
             "notes": list(self.table.notes),
             "dropped": [vars(run) for run in self.table.dropped],
         }
+
+    def _incomparable(self) -> list[str]:
+        forms = {str(standing.law.objective) for standing in self.standings}
+        return ["the candidates' objectives differ: compare their errors only"] if len(forms) > 1 else []
 
 
 def select_law(table: RunTable, candidates: Sequence[Candidate], holdout: str) -> Selection:

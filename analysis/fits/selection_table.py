@@ -10,6 +10,7 @@ from rich.text import Text
 from analysis.wording import significant
 
 _WIDTH = 110
+_OF_LOGS = {"log": " of logs", "raw": ""}
 
 
 def render_selection(selection: Mapping[str, Any]) -> str:
@@ -26,9 +27,11 @@ def describe_selection(selection: Mapping[str, Any]) -> RenderableType:
         title=f"{selection['runs_fitted']} runs fitted, {selection['runs_held_out']} with "
         f"{selection['holdout']} held out",
         title_justify="left",
+        caption=f"residual: mean |measured - predicted|{_OF_LOGS[selection['scale']]} on the held-out runs",
+        caption_justify="left",
     )
-    table.add_column("candidate")
-    for column in ("parameters", "objective", "mean residual", "mean error", "largest error"):
+    table.add_column("candidate", no_wrap=True)
+    for column in ("free", "objective", "residual", "mean error", "largest error"):
         table.add_column(column, justify="right")
     for one in selection["candidates"]:
         held_out = one["held_out"]

@@ -48,11 +48,13 @@ class ErrorExponential(ScalingLaw):
 
     @staticmethod
     def start_grid(features: Array, target: Array) -> Array:
-        """Rates of either sign, each with its best straight line."""
+        """Rates of the sign that the errors ask for, each with its best straight line."""
         loss = features[:, 0]
         gamma = np.concatenate([_STEEPNESS, -_STEEPNESS]) / np.ptp(loss)
         slope, eps = _line(np.exp(-gamma[:, None] * loss), target)
-        return np.column_stack([eps, np.log(np.maximum(-slope, _NOTHING)), gamma])
+        starts = np.column_stack([eps, np.log(np.maximum(-slope, _NOTHING)), gamma])
+        fitting: Array = starts[slope <= max(slope.min(), 0.0)]
+        return fitting
 
     @staticmethod
     def natural(theta: Array, centre: Array) -> Array:
@@ -102,12 +104,14 @@ class MetricLogistic(ScalingLaw):
 
     @staticmethod
     def start_grid(features: Array, target: Array) -> Array:
-        """Steepness of either sign and middles, each with its best straight line."""
+        """Steepness of the sign that the metric asks for, and middles, each with its best straight line."""
         loss = features[:, 0]
         steepness = np.concatenate([_STEEPNESS, -_STEEPNESS]) / np.ptp(loss)
         k, middle = (grid.ravel() for grid in np.meshgrid(steepness, loss.min() + _MIDDLES * np.ptp(loss)))
         slope, b = _line(expit(k[:, None] * (loss - middle[:, None])), target)
-        return np.column_stack([np.log(np.maximum(slope, _NOTHING)), k, middle, b])
+        starts = np.column_stack([np.log(np.maximum(slope, _NOTHING)), k, middle, b])
+        fitting: Array = starts[slope >= min(slope.max(), 0.0)]
+        return fitting
 
     @staticmethod
     def natural(theta: Array, centre: Array) -> Array:

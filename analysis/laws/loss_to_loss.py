@@ -43,7 +43,9 @@ class LossToLoss(ScalingLaw):
         smallest = features[:, 0].min()
         return np.array([smallest, -smallest if "K" in fixed else 0.0])
 
+    # Below the floor there is no power to take: NaN is the answer there.
     @staticmethod
+    @np.errstate(invalid="ignore")
     def curve(features: Array, theta: Array) -> tuple[Array, Array]:
         """Log of L_y, theta = (log K in the unit, logit of E_x over the smallest L_x, kappa, log E_y)."""
         log_k, floor, kappa, log_e = (theta[:, [place]] for place in range(4))

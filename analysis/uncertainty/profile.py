@@ -57,6 +57,9 @@ def log_likelihood(objective: float, runs: int, delta: float) -> float:
     runs : int
     delta : float
     """
+    # Where the law is not defined (a floor above a loss) nothing is likely.
+    if not np.isfinite(objective):
+        return -np.inf
     if np.isinf(delta):
         return float(-0.5 * runs * (np.log(4 * np.pi * max(objective, 1e-300) / runs) + 1))
     mean = max(objective / runs, 1e-300)

@@ -117,6 +117,16 @@ def test_forms_compared_on_the_held_out_size(diloco_file):
     assert all(standing.law.convergence_.reached_best == 1.0 for standing in selection.standings)
 
 
+def test_the_real_test_runs_prefer_the_published_form(diloco_file):
+    """Of 4 and 10 billion parameters, which took no part in any choice."""
+    runs = keep_where(read_runs(diloco_file), "M >= 1")
+    candidates = [Candidate(law.name, Request(law.name)) for law in FORMS]
+    selection = select_law(runs, candidates, "split = 'holdout'")
+    residuals = [standing.held_out.mean_residual for standing in selection.standings]
+    assert residuals == pytest.approx([0.0247, 0.0079, 0.0058, 0.0076], abs=1e-4)
+    assert selection.chosen.name == "replicas-exponent"
+
+
 def test_published_residuals_are_near_those_of_fits_that_saw_the_size(diloco):
     fitted, _, _ = diloco
     rows = fitted.filter(pl.col("M") >= 1)

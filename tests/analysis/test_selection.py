@@ -68,7 +68,14 @@ def test_the_result_says_that_the_held_out_runs_are_no_test(runs_file):
     assert [one["free_parameters"] for one in found["candidates"]] == [2, 4]
     text = " ".join(selection.summary().split())
     assert "validation set, not a test" in text
+    assert "of logs on the held-out runs" in text
     assert "chosen: replicas" in text
+
+
+def test_objectives_that_cannot_be_compared_are_told(runs_file):
+    both = candidates(robust=Request("power"), squares=Request("power", objective="squares"))
+    selection = select_law(read_runs(runs_file), both, HOLDOUT)
+    assert any("compare their errors only" in caution for caution in selection.cautions)
 
 
 def test_all_candidates_see_the_same_runs(tmp_path):
