@@ -5,8 +5,20 @@
 >>> print(fitted.summary())  # doctest: +SKIP
 """
 
+from analysis.fits.optimal_sites import optimal_sizes
+from analysis.fits.selection import Candidate, select_law
 from analysis.fits.table_fit import Request, fit_groups, fit_table
 from analysis.tables.filters import drop_worst_loss, keep_where
 from analysis.tables.run_table import read_runs
 
-__all__ = ["Request", "drop_worst_loss", "fit_groups", "fit_table", "keep_where", "read_runs"]
+__all__ = [
+    "Candidate",
+    "Request",
+    "drop_worst_loss",
+    "fit_groups",
+    "fit_table",
+    "keep_where",
+    "optimal_sizes",
+    "read_runs",
+    "select_law",
+]

@@ -2,12 +2,30 @@
 
 from analysis.laws.allocation import Allocation
 from analysis.laws.chinchilla import Chinchilla
+from analysis.laws.error_from_loss import ErrorExponential, MetricLogistic
+from analysis.laws.federated import Federated
 from analysis.laws.law import ScalingLaw
+from analysis.laws.loss_to_loss import LossToLoss
 from analysis.laws.power_law import PowerLaw, PurePowerLaw
+from analysis.laws.replicas import ReplicasExponent, ReplicasOffset, ReplicasPower, ReplicasSum
 from wardlaw.errors import RecordError
 
 LAWS: dict[str, type[ScalingLaw]] = {
-    law.name: law for law in (PurePowerLaw, PowerLaw, Chinchilla, Allocation)
+    law.name: law
+    for law in (
+        PurePowerLaw,
+        PowerLaw,
+        Chinchilla,
+        Allocation,
+        ReplicasPower,
+        ReplicasOffset,
+        ReplicasExponent,
+        ReplicasSum,
+        Federated,
+        LossToLoss,
+        ErrorExponential,
+        MetricLogistic,
+    )
 }
 
 
