@@ -9,8 +9,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from analysis.tables.arms import LOCAL
-from analysis.tables.records import LOSSES, Runs, site_losses
-from wardlaw.records import RunRecord
+from analysis.tables.records import LOSSES
 
 
 @dataclass(frozen=True)
@@ -32,12 +31,11 @@ class AtHome:
     seeds: int
 
 
-def compare_at_home(runs: Runs, chosen: pl.DataFrame, unit: str) -> tuple[AtHome, ...]:
+def compare_at_home(chosen: pl.DataFrame, unit: str) -> tuple[AtHome, ...]:
     """Compare arms with own models at home: both sides are summed over the same patients.
 
     Parameters
     ----------
-    runs : Runs
     chosen : polars.DataFrame
         Rows of ``runs.table`` at one size and token budget.
     unit : {"token", "event"}
@@ -47,11 +45,9 @@ def compare_at_home(runs: Runs, chosen: pl.DataFrame, unit: str) -> tuple[AtHome
     tuple of AtHome
         Of all arms but the local one, in their order; empty without local runs.
     """
-    own = {
-        seed: loss
-        for run, seed in chosen.filter(pl.col("arm") == LOCAL).select("run", "seed").iter_rows()
-        if (loss := _loss_at_home(runs.records[run], unit)) is not None
-    }
+    at_home = f"loss_at_home_per_{unit}"
+    local = chosen.filter(pl.col("arm") == LOCAL, pl.col(at_home).is_not_null())
+    own = dict(local.select("seed", at_home).iter_rows())
     paired = chosen.filter(pl.col("arm") != LOCAL, pl.col("seed").is_in(list(own)))
     percents: dict[str, list[float]] = {}
     for arm, seed, loss in paired.select("arm", "seed", LOSSES[unit]).iter_rows():
@@ -60,12 +56,3 @@ def compare_at_home(runs: Runs, chosen: pl.DataFrame, unit: str) -> tuple[AtHome
         AtHome(arm, sum(found) / len(found), min(found), max(found), len(found))
         for arm, found in percents.items()
     )
-
-
-def _loss_at_home(record: RunRecord, unit: str) -> float | None:
-    """Pooled loss with every patient scored by the own site's model; None if a site has no model."""
-    losses = site_losses(record)
-    own = losses.filter(pl.col("replica") == pl.col("site"))
-    if own["site"].n_unique() < losses["site"].n_unique():
-        return None
-    return float(own.select(pl.col("nats").sum() / pl.col(f"{unit}s").sum()).item())

@@ -2,7 +2,8 @@
 
 import polars as pl
 
-from analysis.report.findings import Findings, determines
+from analysis.fits.fit import determines_exponent
+from analysis.report.findings import Findings
 from analysis.tables.records import Runs
 from analysis.wording import count, interval_text
 
@@ -57,7 +58,7 @@ def cautions(runs: Runs, findings: Findings) -> list[str]:
         if fit.law.name == "power"
         and fit.columns == ("parameters",)
         and fit.resamples
-        and not determines(fit)
+        and not determines_exponent(fit)
     ]:
         exponents = "; ".join(f"{fit.group} alpha = {interval_text(fit.intervals['alpha'])}" for fit in bent)
         found.append(

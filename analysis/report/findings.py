@@ -7,7 +7,7 @@ import polars as pl
 
 from analysis.comparison.at_home import AtHome, compare_at_home
 from analysis.comparison.gaps import Gap, SizeMeans, closed_share, exponent_difference, gaps, size_means
-from analysis.fits.fit import Fit, fit_sample
+from analysis.fits.fit import Fit, determines_exponent, fit_sample
 from analysis.laws.chinchilla import Chinchilla
 from analysis.laws.law import ScalingLaw
 from analysis.laws.power_law import PowerLaw, PurePowerLaw
@@ -82,19 +82,6 @@ class Findings:
         return LOSSES[self.unit]
 
 
-def determines(fit: Fit) -> bool:
-    """Whether an arm's runs determine a law's exponent.
-
-    At least one size must be left over to judge the law by, and the exponent's interval, where there is
-    one, be no wider than twice the exponent: an irreducible loss and an exponent can otherwise stand
-    in for each other.
-    """
-    alpha = fit.intervals["alpha"]
-    if fit.points <= len(fit.law.parameters):
-        return False
-    return alpha.low is None or alpha.high is None or alpha.high - alpha.low <= 2 * abs(alpha.estimate)
-
-
 def analyse(runs: Runs, *, unit: str = "token", replicates: int = 2000, seed: int = 0) -> Findings:
     """Fit and compare the arms of a study.
 
@@ -143,7 +130,7 @@ def analyse(runs: Runs, *, unit: str = "token", replicates: int = 2000, seed: in
         differences=_differences(curves),
         closed=_closed(means, largest),
         largest=largest,
-        at_home=compare_at_home(runs, runs_at(curve_runs, largest), unit),
+        at_home=compare_at_home(runs_at(curve_runs, largest), unit),
         sweeps=find_sweeps(runs, loss),
         replicates=replicates,
     )
@@ -169,7 +156,9 @@ def _drawn(fits: list[Fit]) -> dict[str, Fit]:
     bent, straight = (
         {fit.group: fit for fit in of_size if isinstance(fit.law, law)} for law in (PowerLaw, PurePowerLaw)
     )
-    return bent if bent.keys() == straight.keys() and all(map(determines, bent.values())) else straight
+    return (
+        bent if bent.keys() == straight.keys() and all(map(determines_exponent, bent.values())) else straight
+    )
 
 
 def _largest_common(means: Mapping[str, SizeMeans]) -> tuple[int, int] | None:

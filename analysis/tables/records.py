@@ -59,8 +59,9 @@ class Runs:
         A row a run: ``run``, ``arm``, ``base_arm`` (topology or strategy), ``size``, ``parameters``,
         ``non_embedding_parameters``, ``tokens`` (the budget), ``trained_tokens`` (what packing and
         absent sites left of it), ``unique_tokens``, ``epochs``, ``flops``, ``loss_per_token``,
-        ``loss_per_event`` (nats), ``seed``, ``sites``, ``learning_rate``, ``local_steps`` (null when not
-        federated), ``split``, ``patients`` (evaluated), ``wall_s``, ``bytes_down``, ``bytes_up``,
+        ``loss_per_event`` (nats), ``loss_at_home_per_token`` and ``loss_at_home_per_event`` (every patient
+        scored by the own site's model; null unless each site has its own), ``seed``, ``sites``, ``learning_rate``, ``local_steps`` (null when not
+        federated), ``replicas``, ``batch_tokens`` (a step, all replicas), ``split``, ``patients`` (evaluated), ``wall_s``, ``bytes_down``, ``bytes_up``,
         ``synthetic``, ``fingerprint``; sorted by arm, size, tokens and seed.
     splitting : dict of str to tuple of str
         Settings that split a topology or strategy into arms, where any do.
@@ -182,10 +183,14 @@ def _row(record: RunRecord) -> dict[str, Any]:
         "flops": float(result.flops),
         "loss_per_token": result.loss_per_token,
         "loss_per_event": result.loss_per_event,
+        "loss_at_home_per_token": _loss_at_home(sites, "token"),
+        "loss_at_home_per_event": _loss_at_home(sites, "event"),
         "seed": config.run.seed,
         "sites": result.sites,
         "learning_rate": config.train.learning_rate,
         "local_steps": config.federation.local_steps if federated else None,
+        "replicas": 1 if config.run.topology == "centralised" else config.federation.replicas,
+        "batch_tokens": config.train.batch_tokens,
         "split": config.evaluation.split,
         "patients": int(sites.group_by("site").agg(pl.col("patients").max())["patients"].sum()),
         "wall_s": float(result.wall_s),
@@ -194,6 +199,14 @@ def _row(record: RunRecord) -> dict[str, Any]:
         "synthetic": result.synthetic,
         "fingerprint": config.fingerprint,
     }
+
+
+def _loss_at_home(sites: pl.DataFrame, unit: str) -> float | None:
+    """Pooled loss with every patient scored by the own site's model; None if a site has no model."""
+    own = sites.filter(pl.col("replica") == pl.col("site"))
+    if own["site"].n_unique() < sites["site"].n_unique():
+        return None
+    return float(own.select(pl.col("nats").sum() / pl.col(f"{unit}s").sum()).item())
 
 
 def _check_numbers(result: RunResult) -> None:

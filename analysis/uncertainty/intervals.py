@@ -23,13 +23,26 @@ class Interval:
         """Whether zero lies outside; False without an interval."""
         return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
 
+    @property
+    def magnitude(self) -> "Interval":
+        """The same without the estimate's sign."""
+        if self.estimate >= 0:
+            return self
+        low, high = (None if end is None else -end for end in (self.high, self.low))
+        return Interval(-self.estimate, low, high)
+
     def covers(self, value: float) -> bool:
         """Whether a value lies inside; False without an interval."""
         return self.low is not None and self.high is not None and self.low <= value <= self.high
 
 
-def percentile_interval(estimate: float, replicates: Array, degrees: int) -> Interval:
-    """95 % percentile interval, expanded for few degrees of freedom (Hesterberg 2015)."""
-    tail = norm.cdf(t.ppf((1 - LEVEL) / 2, degrees))
-    low, high = np.quantile(replicates, [tail, 1 - tail])
+def tails(degrees: float) -> tuple[float, float]:
+    """Quantiles at which a 95 % interval ends, expanded for few degrees of freedom (Hesterberg 2015)."""
+    tail = float(norm.cdf(t.ppf((1 - LEVEL) / 2, degrees)))
+    return tail, 1 - tail
+
+
+def percentile_interval(estimate: float, replicates: Array, degrees: float) -> Interval:
+    """95 % percentile interval at the levels of ``tails``."""
+    low, high = np.quantile(replicates, tails(degrees))
     return Interval(estimate, float(low), float(high))

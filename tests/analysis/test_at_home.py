@@ -21,7 +21,7 @@ def test_own_models_at_home_are_pooled_over_the_same_patients(make_run, tmp_path
         for arm, loss in (("Centralised", 1.9), ("FedAvg", 2.1))
     }
     for unit in ("token", "event"):
-        compared = compare_at_home(runs, runs.table, unit)
+        compared = compare_at_home(runs.table, unit)
         assert [found.arm for found in compared] == ["Centralised", "FedAvg"]
         for found in compared:
             first, second = expected[found.arm]
@@ -35,4 +35,4 @@ def test_own_models_at_home_are_pooled_over_the_same_patients(make_run, tmp_path
 def test_without_local_runs_nothing_is_compared(make_run, tmp_path):
     make_run(tmp_path, loss=2.0)
     runs = load_runs(tmp_path)
-    assert compare_at_home(runs, runs.table, "token") == ()
+    assert compare_at_home(runs.table, "token") == ()
