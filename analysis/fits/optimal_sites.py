@@ -98,7 +98,7 @@ def optimal_sizes(fit: Fit, compute: float, sites: Sequence[float], **at: float)
             f"at {compute:.3g} FLOPs the {law.name} law has no optimal size between {np.exp(bounds[0]):.3g} "
             f"and {np.exp(bounds[1]):.3g}",
             where="compute",
-            remedy="Give one nearer to that of the runs",
+            remedy="Give one nearer to that of the runs; where a term of the fit vanished there is none",
         )
     away = np.log(number[: len(sites)]) - np.log(number[: len(sites)]).mean()
     slopes = best @ away / (away @ away)
