@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-BENCHES = ("training", "rounds", "aggregation", "etl", "tokenise")
+BENCHES = ("training", "rounds", "aggregation", "etl", "tokenise", "bootstrap")
 
 for name in BENCHES:
     print(f"== bench.{name}", flush=True)

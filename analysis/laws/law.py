@@ -226,15 +226,14 @@ class ScalingLaw(ABC):
     def refit(self, target: ArrayLike, weight: ArrayLike, *, guards: int = 2) -> Array:
         """Fit resampled runs, all replicates as one problem.
 
-        Each is started from the fit; then from the other minima that the fit's starts ended in, and from
-        points spread over the start grid. The best counts.
+        Each is started from the fit, then from its guards (``guard_starts``). The best counts.
 
         Parameters
         ----------
         target, weight : array-like, broadcast to (R, n)
             Targets and weights of the fitted runs in each replicate.
         guards : int
-            Most further starts of each replicate of either kind.
+            Most guards of either kind.
 
         Returns
         -------
@@ -242,14 +241,22 @@ class ScalingLaw(ABC):
             Solutions in the coordinates of ``theta_``.
         """
         target, weight = np.atleast_2d(target), np.atleast_2d(weight)
-        grid = self.start_grid(self._posed.features, self._posed.target)
-        spread = grid[np.linspace(0, len(grid) - 1, guards + 2).astype(int)[1:-1]]
         shape = (max(len(target), len(weight)), len(self.theta_))
         best = self._posed.minimise(self.objective, np.broadcast_to(self.theta_, shape), target, weight)
-        for guard in (*self._rivals[:guards], *spread):
+        for guard in self.guard_starts(guards):
             starts = np.broadcast_to(guard, shape)
             best = best.lower(self._posed.minimise(self.objective, starts, target, weight, best))
         return best.parameters
+
+    def guard_starts(self, guards: int) -> Array:
+        """Further starts (G, P) of a replicate, whose minimum need not be the fit's.
+
+        The other minima that the fit's starts ended in, the lowest first, and points spread over the
+        start grid: at most ``guards`` of either.
+        """
+        grid = self.start_grid(self._posed.features, self._posed.target)
+        spread = grid[np.linspace(0, len(grid) - 1, guards + 2).astype(int)[1:-1]]
+        return np.concatenate([self._rivals[:guards], spread])
 
     def profile(self, name: str, values: Array) -> tuple[Array, Array]:
         """Lowest objective with one parameter held at each of some values, the others fitted anew.

@@ -74,7 +74,7 @@ class PowerSum(ScalingLaw):
         shares -= prediction[:, None]
         np.exp(shares, out=shares)
         total = shares.sum(axis=1)
-        shares /= total[:, None]
+        shares *= (1.0 / total)[:, None]
         for term, exponent in used:
             jacobian[:, terms + exponent] += shares[:, term] * features[:, term, exponent]
         return prediction + np.log(total), jacobian.transpose(0, 2, 1)

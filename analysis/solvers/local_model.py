@@ -16,8 +16,9 @@ Curve = Callable[[Array], tuple[Array, Array]]
 # Numbers of a block's Jacobian: half a MiB.
 _BLOCK = 1 << 16
 _THREADS = min(4, os.cpu_count() or 1)
-# A start is far from any minimum where its median residual is so many thresholds; it begins with a
-# threshold of so many median residuals. Wider, one outlier could draw every start away.
+# A start is far from any minimum where its middle residual is so many thresholds; it begins with a
+# threshold of so many middle residuals. Wider, one outlier could draw every start away. The middle is the
+# power mean of order 1/2, as deaf to outliers as the median here and cheaper.
 _FAR = 10.0
 
 
@@ -86,7 +87,7 @@ class Regressions:
         """Objectives at the present thresholds, and the models at the next ones.
 
         Far from its minimum a row has all its runs outside ``delta``, where the objective bends nowhere
-        and Newton's method crawls. So its threshold comes down from multiples of the median residual
+        and Newton's method crawls. So its threshold comes down from multiples of the middle residual
         (a graduated Huber loss), at most ``ceiling``, to ``delta``.
 
         Parameters
@@ -117,32 +118,38 @@ class Regressions:
         weight = self.weight[rows]
         prediction, jacobian = self.curve(theta)
         residual = prediction - self.target[rows]
-        reached = np.einsum("bn,bn->b", weight, huber(residual, threshold[:, None]))
-        following = self._following(residual, threshold, ceiling)
+        size = np.abs(residual)
+        following = self._following(size, threshold, ceiling)
         limit = following[:, None]
-        clipped = np.clip(residual, -limit, limit)
+        # Weight that gives least squares the slope of Huber's loss.
+        share = np.minimum(1.0, limit / size)
+        clipped = share * residual
+        share *= weight
         pull = weight * clipped
-        inside = clipped == residual
         across = jacobian.transpose(0, 2, 1)
         across = across if self.free.all() else across[:, self.free]
         along = across.transpose(0, 2, 1)
-        share = np.divide(pull, residual, out=weight.copy(), where=~inside)
         models = LocalModel(
             objective=np.einsum("bn,bn->b", pull, residual - 0.5 * clipped),
             gradient=(across @ pull[..., None])[..., 0],
-            newton=(across * (weight * inside)[:, None]) @ along,
+            newton=(across * (weight * (size <= limit))[:, None]) @ along,
             reweighted=(across * share[:, None]) @ along,
             threshold=following,
         )
+        reached = models.objective.copy()
+        if len(moved := np.flatnonzero(following != threshold)):
+            losses = huber(residual[moved], threshold[moved, None])
+            reached[moved] = np.einsum("bn,bn->b", weight[moved], losses)
         defined = np.isfinite(models.objective) & np.isfinite(models.reweighted).all((-1, -2))
         models.objective[~defined] = reached[~defined] = np.inf
         return reached, models
 
-    def _following(self, residual: Array, threshold: Array, ceiling: Array) -> Array:
+    def _following(self, size: Array, threshold: Array, ceiling: Array) -> Array:
+        """The next thresholds, for absolute residuals (R, n)."""
         graduated = np.flatnonzero(threshold > self.delta)
         following = threshold.copy()
         if len(graduated):
-            middle = np.median(np.abs(residual[graduated]), axis=-1)
+            middle = np.sqrt(size[graduated]).mean(-1) ** 2
             wide = np.fmax(self.delta, np.fmin(ceiling[graduated], _FAR * middle))
             begun = np.isfinite(threshold[graduated])
             following[graduated] = np.where(begun | (middle > _FAR * self.delta), wide, self.delta)
