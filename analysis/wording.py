@@ -43,7 +43,8 @@ def significant(value: float, digits: int = 3) -> str:
 def interval_text(interval: Interval, *, decimals: int | None = None, unit: str = "") -> str:
     """An estimate with its interval, all to the decimals that the interval's width supports.
 
-    Where the interval of a positive quantity spans its magnitude, each number has two digits of its own.
+    Where the interval of a positive quantity spans its magnitude, or has no end, each number has two
+    digits of its own.
 
     Examples
     --------
@@ -51,6 +52,8 @@ def interval_text(interval: Interval, *, decimals: int | None = None, unit: str 
     '0.358 (0.334 to 0.373)'
     >>> interval_text(Interval(8.12, 5.24, 360_623_115.0))
     '8.1 (5.2 to 3.6e+08)'
+    >>> interval_text(Interval(4.41, 0.0, math.inf))
+    '4.4 (0 to inf)'
     >>> interval_text(Interval(3.14, None, None), unit=" %")
     '3.14 % (no interval)'
     """
@@ -59,7 +62,8 @@ def interval_text(interval: Interval, *, decimals: int | None = None, unit: str 
         return f"{shown}{unit} (no interval)"
     ends = (interval.estimate, interval.low, interval.high)
     width = interval.high - interval.low
-    if decimals is None and interval.low > 0 and width > _WIDE * interval.estimate:
+    wide = interval.low > 0 and width > _WIDE * interval.estimate
+    if decimals is None and (wide or not math.isfinite(width)):
         estimate, low, high = (significant(end, 2) for end in ends)
         return f"{estimate}{unit} ({low} to {high})"
     places = decimals if decimals is not None else _decimals(width)
