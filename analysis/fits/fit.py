@@ -248,8 +248,6 @@ def _warnings(
         for name in _EXPONENTS
         if name in intervals and intervals[name].low is not None and not intervals[name].excludes_zero
     ]
-    if law.convergence_.starts == 1 and free:
-        found.append("the search had a single start: a lower minimum elsewhere would not be seen")
     if not law.convergence_.converged:
         found.append("the fitter did not meet its stopping test")
     return tuple(found)

@@ -1,11 +1,15 @@
 """Every law by its name."""
 
 from analysis.laws.allocation import Allocation
+from analysis.laws.broken_power import BrokenPower
 from analysis.laws.chinchilla import Chinchilla
+from analysis.laws.data_constrained import DataConstrained
 from analysis.laws.error_from_loss import ErrorExponential, MetricLogistic
 from analysis.laws.federated import Federated
+from analysis.laws.kaplan import Kaplan
 from analysis.laws.law import ScalingLaw
 from analysis.laws.loss_to_loss import LossToLoss
+from analysis.laws.overtraining import Overtraining
 from analysis.laws.power_law import PowerLaw, PurePowerLaw
 from analysis.laws.replicas import ReplicasExponent, ReplicasOffset, ReplicasPower, ReplicasSum
 from wardlaw.errors import RecordError
@@ -15,7 +19,11 @@ LAWS: dict[str, type[ScalingLaw]] = {
     for law in (
         PurePowerLaw,
         PowerLaw,
+        BrokenPower,
         Chinchilla,
+        Kaplan,
+        Overtraining,
+        DataConstrained,
         Allocation,
         ReplicasPower,
         ReplicasOffset,

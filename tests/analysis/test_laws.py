@@ -9,6 +9,7 @@ from scipy.optimize import minimize
 
 from analysis.laws.chinchilla import Chinchilla
 from analysis.laws.power_law import PowerLaw, PurePowerLaw
+from analysis.laws.registry import LAWS
 from analysis.solvers.damped_newton import huber, minimise_huber
 from wardlaw.errors import RecordError
 
@@ -135,7 +136,7 @@ def test_noise_free_surfaces_are_recovered(law, truth, inputs):
     np.testing.assert_allclose(law.predict(inputs), loss, rtol=1e-10)
 
 
-@pytest.mark.parametrize("law", [PurePowerLaw(), PowerLaw(), Chinchilla()])
+@pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)
 def test_jacobian_against_central_differences(law):
     random = np.random.default_rng(0)
     features = law.features(np.exp(random.normal(size=(9, len(law.inputs)))))
@@ -147,6 +148,14 @@ def test_jacobian_against_central_differences(law):
         shift[p] = h
         difference = (law.curve(features, theta + shift)[0] - law.curve(features, theta - shift)[0]) / (2 * h)
         np.testing.assert_allclose(jacobian[..., p], difference, atol=1e-8)
+
+
+@pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)
+def test_natural_parameters_are_the_solvers_in_other_words(law):
+    random = np.random.default_rng(1)
+    centre = law.centre(law.features(np.exp(random.normal(2.0, 1.0, size=(9, len(law.inputs))))))
+    theta = random.normal(size=(4, len(law.parameters)))
+    np.testing.assert_allclose(law.internal(law.natural(theta, centre), centre), theta, atol=1e-10)
 
 
 def test_units_of_the_inputs_do_not_matter():
