@@ -9,7 +9,7 @@ from analysis.solvers.damped_newton import Array
 
 
 class Overtraining(PowerSum):
-    """L(N, D) = E + (a M^eta + b M^-eta) C^-eta, C = 6 N D, M = D / N (arXiv 2403.08540, equation 4).
+    """L(N, D) = E + (a M^eta + b M^-eta) C^-eta, C = 6 N D, M = D / N (arXiv 2403.08540).
 
     Free parameters: E, a, b > 0 (E in nats; a and b in nats FLOP^eta), eta unbounded. Since
     M / C = 1 / (6 N^2) and 1 / (M C) = 1 / (6 D^2), it is Chinchilla's law with alpha = beta = 2 eta,
@@ -19,7 +19,7 @@ class Overtraining(PowerSum):
 
     name = "overtraining"
     formula = "L(N, D) = E + (a M^eta + b M^-eta) C^-eta, C = 6 N D, M = D / N"
-    source = "Gadre et al. 2024, arXiv 2403.08540, equation 4"
+    source = "Gadre et al. 2024, arXiv 2403.08540"
     inputs = ("N", "D")
     coefficients = ("E", "a", "b")
     exponents = ("eta",)
