@@ -99,12 +99,14 @@ def _below_least(letter: str) -> pl.Expr:
     return value < 0 if letter in MAY_BE_ZERO else value <= 0
 
 
-def read_runs(path: Path, columns: Mapping[str, str] | None = None, *, unit: str = "token") -> RunTable:
+def read_runs(
+    path: Path | str, columns: Mapping[str, str] | None = None, *, unit: str = "token"
+) -> RunTable:
     """Read a folder of run records, or a CSV or Parquet table of runs.
 
     Parameters
     ----------
-    path : Path
+    path : Path or str
     columns : dict of str to str, optional
         Column of each letter, where it is not called so.
     unit : {"token", "event"}
@@ -115,6 +117,7 @@ def read_runs(path: Path, columns: Mapping[str, str] | None = None, *, unit: str
     RecordError
         If there is nothing to read, or a named column is absent.
     """
+    path = Path(path)
     if path.is_dir():
         return _from_records(path, columns or {}, unit)
     if not path.exists():

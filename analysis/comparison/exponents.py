@@ -1,0 +1,36 @@
+"""Exponents of two groups against each other, from paired replicates."""
+
+from analysis.fits.fit import Fit
+from analysis.laws.law import ScalingLaw
+from analysis.laws.power_sum import PowerSum
+from analysis.uncertainty.intervals import Interval, percentile_interval
+
+# Exponents of the laws that are no sums of powers.
+_EXPONENTS = frozenset({"alpha", "beta", "gamma", "kappa", "c0", "c1"})
+
+
+def exponent_names(law: ScalingLaw) -> tuple[str, ...]:
+    """The parameters of a law that are exponents, but for those that are held."""
+    exponents = law.exponents if isinstance(law, PowerSum) else law.parameters
+    known = set(exponents) if isinstance(law, PowerSum) else _EXPONENTS
+    return tuple(name for name in exponents if name in known and name not in law.fixed_)
+
+
+def exponent_difference(fit: Fit, reference: Fit, name: str = "alpha") -> Interval:
+    """Exponent of ``fit`` minus that of ``reference``.
+
+    The interval is that of the differences within replicates: runs of one size, budget and seed are drawn
+    by the same numbers in both groups, so what they share (the seed's batches, the data) falls out.
+    ``python -m bench.coverage`` measures how often it holds a known shift. No ends where either group has
+    no replicates.
+    """
+    estimate = fit.law.params_[name] - reference.law.params_[name]
+    if fit.theta is None or reference.theta is None or not fit.resamples or not reference.resamples:
+        return Interval(estimate, None, None)
+    difference = fit.law.named(fit.theta)[name] - reference.law.named(reference.theta)[name]
+    return percentile_interval(estimate, difference, min(fit.resamples.degrees, reference.resamples.degrees))
+
+
+def exponent_differences(fit: Fit, reference: Fit) -> dict[str, Interval]:
+    """The difference of each exponent of the law that both groups were fitted with."""
+    return {name: exponent_difference(fit, reference, name) for name in exponent_names(fit.law)}
