@@ -50,6 +50,10 @@ def log_likelihood(objective: float, runs: int, delta: float) -> float:
     The density is exp(-huber(r) / s) / Z(s): a Gaussian with exponential tails from ``delta`` on, the
     one whose negative log is the objective. With an infinite delta it is the Gaussian.
 
+    The threshold is in units of the residual and stays where it is as the scale s moves. Besiroglu et
+    al. 2024 (arXiv 2404.10102) measure it in units of the scale, exp(-huber(r / s)) / (s Z): at 1e-3
+    that is Laplace's density, whose optimum (their published parameters) is that of the absolute loss.
+
     Parameters
     ----------
     objective : float
