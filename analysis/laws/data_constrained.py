@@ -9,16 +9,13 @@ from numpy.typing import ArrayLike
 
 from analysis.laws.law import ScalingLaw
 from analysis.laws.refusals import checked_columns
+from analysis.laws.repeats import bounded, log_worth
 from analysis.solvers.damped_newton import Array
 from wardlaw.errors import RecordError
 
 _EXPONENTS = (0.15, 0.35, 0.7)
 _SHARES = ((0.8, 0.1, 0.1), (0.4, 0.2, 0.4), (0.4, 0.4, 0.2), (0.1, 0.45, 0.45))
 _DECAYS = (2.0, 10.0, 50.0)
-# Log of the R at which nothing decays, and minus that of the one at which nothing is left of a repeat.
-_FAR = np.log(1e9)
-# Log of more repeats than any run has: a search may try ratios that a float cannot hold.
-_MOST_REPEATS = 300.0
 
 
 class DataConstrained(ScalingLaw):
@@ -67,8 +64,8 @@ class DataConstrained(ScalingLaw):
         seen = np.minimum(unique, tokens)
         optimum = (log_alpha + of_size - log_beta - of_tokens + beta * seen) / alpha
         used = np.minimum(size, optimum)
-        repeated, _, repeated_by_decay = _log_worth(tokens - seen, decays[0])
-        excess, excess_by_size, excess_by_decay = _log_worth(size - used, decays[1])
+        repeated, _, repeated_by_decay = log_worth(tokens - seen, decays[0])
+        excess, excess_by_size, excess_by_decay = log_worth(size - used, decays[1])
         size_terms = of_size - alpha * (used + excess)
         token_terms = of_tokens - beta * (seen + repeated)
         prediction = np.logaddexp(np.logaddexp(floor, size_terms), token_terms)
@@ -107,7 +104,7 @@ class DataConstrained(ScalingLaw):
     @staticmethod
     def natural(theta: Array, centre: Array) -> Array:
         """Exponentials, A and B back from the centre."""
-        theta = np.concatenate([theta[..., :5], theta[..., 5:].clip(-_FAR, _FAR)], axis=-1)
+        theta = np.concatenate([theta[..., :5], bounded(theta[..., 5:])], axis=-1)
         return np.exp(theta + _shift(np.exp(theta[..., 3:5]), centre))
 
     @staticmethod
@@ -138,16 +135,6 @@ class DataConstrained(ScalingLaw):
                 remedy="Add runs of several epochs, hold R_D and R_N with --fixed, or fit the chinchilla law",
             )
         return super().fit(inputs, target, weight=weight, fixed=fixed)
-
-
-def _log_worth(log_ratio: Array, log_decay: Array) -> tuple[Array, Array, Array]:
-    """Log of 1 + R (1 - exp(-r / R)) at r = exp(log_ratio) - 1, with its slopes in log_ratio and log R."""
-    decay = np.exp(log_decay.clip(-_FAR, _FAR))
-    repeats = np.expm1(np.minimum(log_ratio, _MOST_REPEATS))
-    last = np.exp(-repeats / decay)
-    worth = -decay * np.expm1(-repeats / decay)
-    by_decay = np.where(np.abs(log_decay) < _FAR, worth - repeats * last, 0.0)
-    return np.log1p(worth), (1 + repeats) * last / (1 + worth), by_decay / (1 + worth)
 
 
 def _shift(exponents: Array, centre: Array) -> Array:

@@ -27,6 +27,8 @@ def projected_curve(
         Targets, and square roots of the runs' weights.
     """
 
+    # Exponents so steep that a term overflows give no prediction, and a minimiser steps back from them.
+    @np.errstate(over="ignore", invalid="ignore")
     def curve(exponents: Array) -> tuple[Array, Array]:
         terms = np.exp(log_terms(exponents))
         coefficients = non_negative_coefficients(terms, target, root_weight)
