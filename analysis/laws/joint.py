@@ -80,7 +80,7 @@ class Joint(ScalingLaw):
     @classmethod
     def centre(cls, features: Array, fixed: Collection[str] = ()) -> Array:
         """Mean features of the runs with noise; zero for repeats and for terms whose coefficient is fixed."""
-        centre = features[noisy_runs(features[:, _NOISE, 4])].mean(axis=0)
+        centre: Array = features[noisy_runs(features[:, _NOISE, 4])].mean(axis=0)
         centre[:, 6] = 0.0
         centre[[name in fixed for name in cls.parameters[:_COEFFICIENTS]]] = 0.0
         return centre

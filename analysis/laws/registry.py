@@ -6,11 +6,13 @@ from analysis.laws.chinchilla import Chinchilla
 from analysis.laws.data_constrained import DataConstrained
 from analysis.laws.error_from_loss import ErrorExponential, MetricLogistic
 from analysis.laws.federated import Federated
+from analysis.laws.joint import Joint
 from analysis.laws.kaplan import Kaplan
 from analysis.laws.law import ScalingLaw
 from analysis.laws.loss_to_loss import LossToLoss
 from analysis.laws.overtraining import Overtraining
 from analysis.laws.power_law import PowerLaw, PurePowerLaw
+from analysis.laws.private import Private, PrivatePower
 from analysis.laws.replicas import ReplicasExponent, ReplicasOffset, ReplicasPower, ReplicasSum
 from wardlaw.errors import RecordError
 
@@ -30,6 +32,9 @@ LAWS: dict[str, type[ScalingLaw]] = {
         ReplicasExponent,
         ReplicasSum,
         Federated,
+        Private,
+        PrivatePower,
+        Joint,
         LossToLoss,
         ErrorExponential,
         MetricLogistic,
