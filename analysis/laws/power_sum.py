@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from analysis.laws.law import ScalingLaw
 from analysis.laws.refusals import checked_points
 from analysis.solvers.damped_newton import Array, minimise_huber
-from analysis.solvers.objective import SQUARES, from_scale
+from analysis.solvers.objective import SQUARES
 from analysis.solvers.projection import non_negative_coefficients, projected_curve
 
 _NOTHING = np.finfo(np.float64).tiny
@@ -86,8 +86,8 @@ class PowerSum(ScalingLaw):
         terms = features.shape[1]
         powers = np.repeat(theta[:, terms:], points, axis=0)
         logs = (features @ powers[..., None])[..., 0].reshape(replicates, points, terms)
-        predicted = np.logaddexp.reduce(logs + theta[:, None, :terms], axis=-1)
-        return from_scale(predicted, self.scale)
+        with np.errstate(over="ignore"):
+            return np.asarray(np.exp(logs + theta[:, None, :terms]).sum(axis=-1))
 
     @classmethod
     def start_grid(cls, features: Array, target: Array) -> Array:
