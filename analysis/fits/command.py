@@ -34,6 +34,9 @@ def fit(
     predict: Annotated[list[str] | None, typer.Option(help="N=...,D=...: predict there; repeatable.")] = None,
     fixed: Annotated[str, typer.Option(help="name=value,...: parameters to hold.")] = "",
     objective: Annotated[str, typer.Option(help="huber-log, squares-log or squares.")] = "",
+    error: Annotated[
+        str, typer.Option(help="Column of standard errors of the log target: weights 1 / error^2.")
+    ] = "",
     fitter: Annotated[str, typer.Option(help="newton, or projection (least squares).")] = "newton",
     bootstrap: Replicates = 2000,
     seed: Seed = 42,
@@ -51,6 +54,7 @@ def fit(
         seed=seed,
         holdout=holdout,
         predict=[numbers(text, "--predict") for text in predict or []],
+        error=error,
     )
     fits = fit_groups(table, request, group)
     found = [one.to_json() for one in fits]

@@ -1,1 +1,1 @@
-"""IsoFLOP analysis: optimal sizes at each budget, the power law through them, and its bias."""
+"""How size and tokens share a compute budget best: IsoFLOP parabolas, the envelope, the fitted surface."""
