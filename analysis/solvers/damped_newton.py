@@ -143,6 +143,11 @@ def minimise_huber(
             live = live[~basins.hold(live, theta[live], here.at(live))]
         if not len(live):
             break
+    # A row that gave up while its threshold was wide has its objective at the true one all the same.
+    wide = np.flatnonzero(here.threshold > delta)
+    if len(wide):
+        narrow = np.full(len(wide), delta)
+        here.put(wide, problem.models(theta[wide], wide, narrow, narrow)[1])
     found = Minima(theta, here.objective, np.abs(here.gradient).max(-1), quiet >= _QUIET_STEPS)
     return basins.settle(found) if basins else found
 

@@ -85,6 +85,16 @@ def test_a_row_ends_at_a_known_minimum_only_if_it_finds_no_lower_one():
     assert passed.lower(false).objective[0] == pytest.approx(minimum.objective[0], rel=1e-9)
 
 
+def test_a_row_that_runs_out_of_iterations_has_the_objective_of_its_parameters():
+    inputs, loss = surface(30)
+    features, log_loss = centred(inputs), np.log(loss)
+    curve = partial(Chinchilla.curve, features)
+    found = minimise_huber(curve, Chinchilla.start_grid(features, loss)[:4], log_loss, iterations=3)
+    assert not found.converged.any()
+    expected = huber(curve(found.parameters)[0] - log_loss, 1e-3).sum(-1)
+    np.testing.assert_allclose(found.objective, expected, rtol=1e-12)
+
+
 def test_starts_that_are_not_numbers_wait_and_spoil_nothing():
     inputs, loss = surface(30)
     features, log_loss = centred(inputs), np.log(loss)
