@@ -1,11 +1,10 @@
-"""Arms against each other: exponents, gaps at a size, and the part of a gap that federation closes."""
+"""Arms against each other: gaps at a size, and the part of a gap that federation closes."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 
-from analysis.fits.fit import Fit
 from analysis.solvers.damped_newton import Array
 from analysis.uncertainty.bootstrap import Resamples
 from analysis.uncertainty.intervals import Interval, percentile_interval
@@ -73,15 +72,6 @@ def size_means(table: pl.DataFrame, loss: str, resamples: Resamples | None) -> S
     replicates = np.exp(np.log(resamples.target) @ average.T) if resamples is not None and by_size else None
     degrees = resamples.degrees if resamples is not None else 0
     return SizeMeans(points, mean, replicates, member.sum(axis=1).astype(int).tolist(), degrees)
-
-
-def exponent_difference(fit: Fit, reference: Fit, name: str = "alpha") -> Interval:
-    """Exponent of ``fit`` minus that of ``reference``, from paired replicates."""
-    estimate = fit.law.params_[name] - reference.law.params_[name]
-    if fit.theta is None or reference.theta is None or not fit.resamples or not reference.resamples:
-        return Interval(estimate, None, None)
-    difference = fit.law.named(fit.theta)[name] - reference.law.named(reference.theta)[name]
-    return percentile_interval(estimate, difference, min(fit.resamples.degrees, reference.resamples.degrees))
 
 
 def gaps(arm: str, means: SizeMeans, reference: str, of_reference: SizeMeans) -> list[Gap]:

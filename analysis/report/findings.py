@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import polars as pl
 
 from analysis.comparison.at_home import AtHome, compare_at_home
-from analysis.comparison.gaps import Gap, SizeMeans, closed_share, exponent_difference, gaps, size_means
+from analysis.comparison.exponents import exponent_difference
+from analysis.comparison.gaps import Gap, SizeMeans, closed_share, gaps, size_means
 from analysis.fits.fit import Fit, determines_exponent, fit_sample
 from analysis.laws.chinchilla import Chinchilla
 from analysis.laws.law import ScalingLaw

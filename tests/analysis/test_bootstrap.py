@@ -4,7 +4,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from analysis.comparison.gaps import closed_share, exponent_difference, gaps, size_means
+from analysis.comparison.exponents import exponent_difference
+from analysis.comparison.gaps import closed_share, gaps, size_means
 from analysis.fits.fit import fit_sample
 from analysis.laws.power_law import PowerLaw, PurePowerLaw
 from analysis.tables.sample import take_sample
