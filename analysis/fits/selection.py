@@ -5,14 +5,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+
+from analysis.fits.fit import residuals
 from analysis.fits.predictions import Errors, held_out_errors
 from analysis.fits.selection_table import render_selection
 from analysis.fits.table_fit import Request, fit_law, left_out, prepare_law, unseen_letters
 from analysis.laws.law import ScalingLaw
+from analysis.solvers.damped_newton import Array
 from analysis.tables.filters import drop_duplicates, split_where
 from analysis.tables.run_table import RunTable
 from analysis.tables.sample import take_sample
 from wardlaw.errors import RecordError
+
+# A difference of so many standard errors is one.
+_ERRORS = 2.0
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,8 @@ class Standing:
         Parameters that were fitted.
     held_out : Errors
         On the runs that were.
+    off : ndarray (m,)
+        |measured - predicted| of each of those, on the law's scale.
     warnings : tuple of str
     """
 
@@ -52,6 +61,7 @@ class Standing:
     law: ScalingLaw
     free: int
     held_out: Errors
+    off: Array
     warnings: tuple[str, ...]
 
     @property
@@ -98,6 +108,23 @@ class Selection:
         return min(self.standings, key=lambda standing: standing.rank)
 
     @property
+    def simplest(self) -> Standing:
+        """The candidate with the fewest parameters that the held-out runs do not tell from the chosen one.
+
+        Its mean residual is larger by no more than two standard errors of the difference over the runs,
+        whose noise both share. By the smallest residual alone, a nested case with parts too many wins
+        more often than the one that made the runs (``tests/analysis/test_joint.py`` measures both).
+        """
+        best = self.chosen.off
+
+        def alike(off: Array) -> bool:
+            more = off - best
+            return bool(more.mean() <= _ERRORS * more.std() / math.sqrt(max(len(more) - 1, 1)))
+
+        standings = [self.chosen, *(standing for standing in self.standings if alike(standing.off))]
+        return min(standings, key=lambda standing: (standing.free, standing.rank))
+
+    @property
     def cautions(self) -> tuple[str, ...]:
         """What the choice does not show."""
         return (
@@ -120,6 +147,7 @@ class Selection:
             "runs_fitted": len(self.table.rows),
             "runs_held_out": self.held,
             "chosen": self.chosen.name,
+            "simplest_within_two_standard_errors": self.simplest.name,
             "candidates": [standing.to_json() for standing in self.standings],
             "cautions": list(self.cautions),
             "source": self.table.source,
@@ -176,6 +204,7 @@ def _judge(candidate: Candidate, law: ScalingLaw, fitted: RunTable, held: RunTab
         law=law,
         free=len(law.parameters) - len(law.fixed_),
         held_out=held_out_errors(law, unknown.inputs, unknown.target),
+        off=np.abs(residuals(law, unknown.inputs, unknown.target)),
         warnings=tuple(warnings),
     )
 
