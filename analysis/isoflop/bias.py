@@ -13,6 +13,7 @@ import numpy as np
 from analysis.isoflop.optima import Optima, find_optima
 from analysis.isoflop.power_laws import OPTIMA, Line, PowerLaws, through_optima
 from analysis.laws.law import ScalingLaw
+from wardlaw.errors import RecordError
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Bias:
     outside: int
 
 
-def measure_bias(optima: Optima, law: ScalingLaw, truth: PowerLaws) -> Bias | None:
+def measure_bias(optima: Optima, law: ScalingLaw, truth: PowerLaws) -> Bias:
     """Approach 2, unweighted, on a surface whose optimum is known.
 
     Parameters
@@ -56,14 +57,14 @@ def measure_bias(optima: Optima, law: ScalingLaw, truth: PowerLaws) -> Bias | No
     truth : PowerLaws
         Its optimum in closed form.
 
-    Returns
-    -------
-    Bias or None
-        None where parabolas find fewer than two optima inside the grid.
+    Raises
+    ------
+    RecordError
+        If fewer than two optima lie inside the grid, of the runs or of the surface.
     """
     budgets, kept = optima.budgets, optima.accepted
     if kept.sum() < OPTIMA:
-        return None
+        raise RecordError(f"{kept.sum()} budgets have an optimum inside their sizes; it needs {OPTIMA}")
     points = np.exp(np.stack([budgets.log_size, budgets.log_tokens], axis=-1))
     surface = law.predict(points.reshape(-1, 2)).reshape(budgets.loss.shape)
     same = replace(
@@ -76,7 +77,10 @@ def measure_bias(optima: Optima, law: ScalingLaw, truth: PowerLaws) -> Bias | No
     )
     simulated = find_optima(same, optima.used[kept], optima.scale, replicates=0, seed=0)
     if simulated.accepted.sum() < OPTIMA:
-        return None
+        raise RecordError(
+            f"on the fitted surface {simulated.accepted.sum()} of {kept.sum()} budgets have an optimum "
+            f"inside their sizes; it needs {OPTIMA}"
+        )
     found = through_optima("", simulated, np.ones(len(same.compute)))
     largest = float(np.log(budgets.compute[kept].max()))
     return Bias(

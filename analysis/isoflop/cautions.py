@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 
-import numpy as np
 import polars as pl
 
 from analysis.isoflop.bias import Bias
@@ -67,13 +66,10 @@ def _cut_intervals(optima: Optima) -> Iterator[str]:
         return
     low, high = optima.budgets.ends
     drawn = optima.replicates.log_size
-    share = ((drawn <= low) | (drawn >= high)).mean(axis=0)
-    for number in np.flatnonzero(optima.accepted & (share > _LEVEL / 2)):
-        budget = significant(float(optima.budgets.compute[number]))
-        yield (
-            f"budget {budget}: {100 * share[number]:.0f} % of the replicates have their minimum at an end of "
-            "the sizes, where its interval is cut"
-        )
+    cut = optima.accepted & (((drawn <= low) | (drawn >= high)).mean(axis=0) > _LEVEL / 2)
+    if cut.any():
+        named = ", ".join(significant(float(flops)) for flops in optima.budgets.compute[cut])
+        yield f"intervals of N* and D* are cut at an end of the sizes in the budgets {named}"
 
 
 def _flops_per_token(rows: pl.DataFrame) -> tuple[float, float]:

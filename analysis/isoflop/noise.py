@@ -30,7 +30,7 @@ class Noise:
     deviation : ndarray (B,)
         Standard deviation.
     degrees : ndarray (B,)
-        Degrees of freedom behind it.
+        Degrees of freedom behind it; one where there are fewer.
     shape : ndarray (M,)
         Residuals of all budgets, each scaled to mean 0 and variance 1.
     """
@@ -64,7 +64,8 @@ def estimate_noise(residual: Array, leverage: Array, used: NDArray[np.bool_], pa
         residual[free] / np.sqrt(1 - leverage[free]) / np.broadcast_to(deviation[:, None], used.shape)[free]
     )
     shape = shape - shape.mean()
-    return Noise(deviation, np.minimum(spare + prior, spare.sum()), shape / np.sqrt((shape**2).mean()))
+    degrees = np.clip(spare + prior, 1.0, spare.sum())
+    return Noise(deviation, degrees, shape / np.sqrt((shape**2).mean()))
 
 
 def _common_variance(own: Array, degrees: Array) -> tuple[float, float]:

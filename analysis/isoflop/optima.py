@@ -7,7 +7,12 @@ the fitted parabolas at the noise of each budget (Davison and Hinkley 1997, algo
 itself drawn: its variance is known from few runs, and is in each replicate what a chi-squared variable of
 its degrees of freedom makes of it, which for a straight line gives Student's t. The assumptions are that
 the noise of one budget is the same at all its sizes, and that runs are independent.
-``tests/analysis/test_isoflop.py`` measures the coverage.
+
+Of 300 simulated tables with 6 budgets of 7 to 15 sizes and 0.3 to 1 % noise, 92 to 94 % of the intervals
+of N* cover it where the loss is a parabola, and 93 to 97 % of those of the exponent (weighted: 91 to
+97 %), also on a Chinchilla surface; with noise that differs tenfold between budgets, 90 to 93 %. On that
+surface the intervals of N* itself cover it in 2 to 90 %, for they hold noise and not the parabola's bias
+(``bias.py``): the wider the grid and the smaller the noise, the less.
 """
 
 from dataclasses import dataclass

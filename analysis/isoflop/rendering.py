@@ -27,7 +27,7 @@ def describe_study(study: Mapping[str, Any]) -> RenderableType:
     refused = [budget for budget in study["budgets"] if budget["reason"]]
     parts: list[RenderableType] = [_budgets(study), _exponents(study), _coefficients(study), _facts(study)]
     parts += [Text(f"! {warning}", style="yellow") for warning in study["warnings"]]
-    parts += [Text(f"  approach {one['approach']}: refused: {one['reason']}") for one in study["refused"]]
+    parts += [Text(f"  refused: {one['approach']}: {one['reason']}") for one in study["refused"]]
     left_out = [f"budget {significant(budget['compute'])}: {budget['reason']}" for budget in refused]
     left_out += [f"{run['run']}: {run['reason']}" for run in study["dropped"]]
     parts += [Text(f"  left out: {one}") for one in left_out[:_SHOWN]]

@@ -73,7 +73,7 @@ class IsoFlop:
     laws : tuple of PowerLaws
         By each approach that the runs support.
     refused : tuple of Refused
-        The other approaches.
+        The other approaches, and the bias where it cannot be measured.
     surface : Fit or None
         The Chinchilla law of approach 3.
     bias : Bias or None
@@ -151,15 +151,16 @@ def isoflop(table: RunTable, request: IsoFlopRequest | None = None) -> IsoFlop:
         optimum,
     ]
     laws = tuple(one for one in attempts if isinstance(one, PowerLaws))
-    bias = None
+    missed = None
     if isinstance(fit, Fit) and isinstance(optimum, PowerLaws):
-        bias = measure_bias(optima, fit.law, optimum)
+        missed = _attempt("bias of 2", lambda: measure_bias(optima, fit.law, optimum))
+    bias = missed if isinstance(missed, Bias) else None
     return IsoFlop(
         table=clean,
         request=asked,
         optima=optima,
         laws=laws,
-        refused=tuple(one for one in attempts if isinstance(one, Refused)),
+        refused=tuple(one for one in (*attempts, missed) if isinstance(one, Refused)),
         surface=fit if isinstance(fit, Fit) else None,
         bias=bias,
         warnings=tuple(caution_study(clean, optima, laws, bias)),

@@ -179,8 +179,8 @@ def test_the_envelope_follows_checkpoints_and_needs_curves():
 
 
 @pytest.mark.parametrize(("made", "true"), [(on_parabolas, 0.55), (on_surface, 0.28 / 0.62)])
-def test_intervals_cover_the_truth_in_about_95_of_100_draws(made, true):
-    """Seven sizes a budget. Of 150 draws, 95 % are 142 covered; fewer than 132 has probability 0.05 %.
+def test_intervals_cover_the_truth_in_nine_of_ten_draws(made, true):
+    """Seven sizes a budget; at 95 % coverage fewer than 132 of 150 draws has probability 0.05 %.
 
     Parabolas on the asymmetric surface find the exponent without bias; the sizes themselves they miss.
     """
