@@ -34,9 +34,10 @@ class Joint(ScalingLaw):
       (arXiv 2305.16264, equation 5), without the decay of excess size. R_D > 0 is the number of repeats
       after which one more is worth 1 / e.
     - Sites: the exponent of size changes with the M models that are averaged, as in the best of the forms
-      of DiLoCo (arXiv 2503.09799, section 6.5), A N^(a + b M) + C; but with log M, so that M = 1 is
+      of DiLoCo (arXiv 2503.09799), A N^(a + b M) + C; but with log M, so that M = 1 is
       neutral and every doubling costs the same. The factor M^mu goes with it, since without one the cost
-      of sites would depend on the unit of N. A negative kappa says that large models suffer less.
+      of sites would depend on the unit of N. A negative kappa says that large models suffer less, as they
+      do in DiLoCo's runs.
     - Noise: s = sigmoid((log S + 8) / 1.6) of the noise-batch ratio S (arXiv 2501.18914, appendix E);
       S = 0 is none.
 

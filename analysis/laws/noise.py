@@ -1,8 +1,8 @@
 """What privacy noise is to a law: powers of the noise-batch ratio that vanish without noise.
 
 The noise-batch ratio S is the standard deviation of the noise on the mean gradient of a batch, whose
-per-example gradients are clipped to norm 1: noise multiplier over batch size (arXiv 2501.18914,
-section 2). S = 0 is training without noise.
+per-example gradients are clipped to norm 1: noise multiplier over batch size (arXiv 2501.18914).
+S = 0 is training without noise.
 """
 
 import numpy as np

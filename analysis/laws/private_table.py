@@ -1,6 +1,6 @@
 """The semi-parametric law of private training: measured curves made monotone, and interpolated.
 
-McKenna et al. 2025 (arXiv 2501.18914, section 3): no formula was good enough for the S-shaped response to
+McKenna et al. 2025 (arXiv 2501.18914): no formula was good enough for the S-shaped response to
 noise, so the law is the table itself, smoothed by what must hold: more steps do not hurt, more noise does
 not help.
 """
@@ -51,7 +51,8 @@ class PrivateTable:
     so that a power law is not delayed by it), and continued by E + A / T^alpha fitted to its last eighth.
     Then it is made to fall in T, and the loss at each N and T to rise in S, by isotonic regression: this
     keeps the first order, since isotonic regression preserves the order of its inputs. Between the points
-    the loss is linear in (log N, log T, log S).
+    the loss is linear in (log N, log T, log S). The paper makes the curves monotone first and continues them
+    afterwards; the other way round, tails cannot cross either.
 
     S = 0 has its place on the log axis one step of the grid (the ratio between the two smallest positive S)
     below the smallest positive S; a positive ratio below that place counts as none.
@@ -61,7 +62,7 @@ class PrivateTable:
     window : int
         Logged losses in a rolling mean.
     reach : float
-        How many times the last measured step the tails are trusted for.
+        How many times the last measured step the tails are trusted for; above 1.
 
     Attributes
     ----------
@@ -135,7 +136,7 @@ class PrivateTable:
         Raises
         ------
         RecordError
-            If a point lies outside the table, naming the first on each axis.
+            If a point lies outside the table, naming the first that does.
         """
         points = [np.asarray(values, dtype=np.float64) for values in (size, steps, noise)]
         n, t, s = np.broadcast_arrays(*map(np.atleast_1d, points))
@@ -162,7 +163,7 @@ class PrivateTable:
         measured = self.grid_["T"] <= self.last_step_
         return {
             "law": "private-table",
-            "source": "McKenna et al. 2025, arXiv 2501.18914, section 3",
+            "source": "McKenna et al. 2025, arXiv 2501.18914",
             "sizes": self.grid_["N"].tolist(),
             "noise": self.grid_["S"].tolist(),
             "steps": [float(self.grid_["T"][0]), self.last_step_, int(measured.sum())],

@@ -191,6 +191,13 @@ def test_noisy_curves_become_monotone_as_an_independent_regression_makes_them():
         np.testing.assert_allclose(table.loss_[size, :15], expected[:15], rtol=1e-9)
 
 
+def test_flat_curves_stay_flat():
+    points = rows(SIZES[:2], STEPS, LEVELS[:3])
+    table = PrivateTable().fit(*points, np.full(len(points[0]), 2.5))
+    np.testing.assert_allclose(table.predict(SIZES[0], [2e4, 1e6], 0.0).loss, 2.5, rtol=1e-9)
+    assert table.summary()["largest_change_for_monotonicity"] < 1e-9
+
+
 def test_no_noise_lies_one_step_below_the_smallest_ratio(table):
     step = LEVELS[2] / LEVELS[1]
     silent = table.predict(SIZES[2], 5e4, 0.0).loss
