@@ -24,7 +24,7 @@ _QUIET_STEPS = 3
 _DAMPING = (1e-10, 1e10)
 _FIRST_DAMPING = 1e-3
 # A graduated threshold goes down by the second once a step promises less than the first.
-_SETTLED, _GRADE = 0.1, 10.0
+_SETTLED, _GRADE = 0.1, 4.0
 # Residuals of this size are rounding: a noise-free fit ends here.
 _ROUNDING = 1e-13
 # A row is in the basin of a known minimum when its predictions are as near as this share of the
