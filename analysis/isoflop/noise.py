@@ -52,12 +52,15 @@ def estimate_noise(residual: Array, leverage: Array, used: NDArray[np.bool_], pa
         Of each fit.
     """
     spare = np.maximum(used.sum(axis=1) - parameters, 0).astype(np.float64)
+    squares = np.where(used, residual, 0.0) ** 2
     has = spare > 0
-    own = np.zeros(len(spare))
-    own[has] = np.maximum((used * residual**2).sum(axis=1)[has] / spare[has], _ROUNDING)
-    common, prior = _common_variance(own[has], spare[has])
-    share = spare / (spare + prior) if np.isfinite(prior) else np.zeros(len(spare))
-    deviation = np.sqrt((1 - share) * common + share * own)
+    own = np.maximum(squares.sum(axis=1)[has] / spare[has], _ROUNDING)
+    common, prior = _common_variance(own, spare[has])
+    share = spare[has] / (spare[has] + prior)
+    # A fit without a run to spare says nothing of its noise: it is taken to be the mean of the others'.
+    variance = np.full(len(spare), own @ spare[has] / spare.sum())
+    variance[has] = (1 - share) * common + share * own
+    deviation = np.sqrt(variance)
     # A run with all the leverage decides its own fit, and has no residual.
     free = used & (leverage < 1 - 1e-9)
     shape = (

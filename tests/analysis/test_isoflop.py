@@ -212,6 +212,8 @@ def test_noise_of_like_budgets_is_pooled_and_of_unlike_ones_kept_apart():
     assert np.abs(np.log(apart.deviation / spread[:, 0])).max() < np.log(2.5)
     assert pooled.degrees.min() > 20 > apart.degrees.max()
     assert pooled.shape.std() == pytest.approx(1.0)
+    used[0, 3:] = False
+    assert estimate_noise(spread * like, leverage, used, 3).deviation[0] > 0.1 * spread.max() * 0.01
 
 
 def test_optima_at_the_edge_are_refused_with_a_reason():
