@@ -5,18 +5,25 @@
 >>> print(fitted.summary())  # doctest: +SKIP
 """
 
+from analysis.comparison.compare import compare
 from analysis.fits.optimal_sites import optimal_sizes
 from analysis.fits.selection import Candidate, select_law
 from analysis.fits.table_fit import Request, fit_groups, fit_table
+from analysis.importance.study import importance
+from analysis.isoflop.study import IsoFlopRequest, isoflop
 from analysis.tables.filters import drop_worst_loss, keep_where
 from analysis.tables.run_table import read_runs
 
 __all__ = [
     "Candidate",
+    "IsoFlopRequest",
     "Request",
+    "compare",
     "drop_worst_loss",
     "fit_groups",
     "fit_table",
+    "importance",
+    "isoflop",
     "keep_where",
     "optimal_sizes",
     "read_runs",
