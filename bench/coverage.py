@@ -1,6 +1,6 @@
 """How often intervals of differences and efficiencies hold the truth, on surfaces whose truth is known.
 
-    python -m bench.coverage [--draws 300] [--bootstrap 400] [--design NAME ...]
+    python -m bench.coverage [--draws 300] [--bootstrap 400] [--objective NAME] [--design NAME ...]
 
 Each draw makes two groups of runs that follow one law with different parameters, on a grid of sizes and
 budgets, and compares them as ``wardlaw analysis compare`` does. Noise is a fraction of the loss; the
@@ -20,6 +20,7 @@ from scipy.stats import binomtest
 from analysis.comparison.compare import Comparison, compare
 from analysis.fits.table_fit import Request
 from analysis.laws.registry import find_law
+from analysis.solvers.objective import OBJECTIVES
 from analysis.tables.run_table import RunTable
 from wardlaw.seeds import generator
 
@@ -113,15 +114,17 @@ def surface(truth: dict[str, float], size: np.ndarray, tokens: np.ndarray) -> np
     return truth.get("E", 0.0) + truth["A"] * size ** -truth["alpha"] + of_tokens
 
 
-def compared(design: Design, number: int, replicates: int) -> Comparison:
-    request = Request(design.law, replicates=replicates)
+def compared(design: Design, number: int, replicates: int, objective: str) -> Comparison:
+    request = Request(design.law, objective=objective, replicates=replicates)
     return compare(draw(design, number), reference="Centralised", law=request, levels=[design.level])
 
 
-def outcomes(design: Design, number: int, replicates: int) -> Iterator[tuple[str, bool, float]]:
+def outcomes(
+    design: Design, number: int, replicates: int, objective: str = ""
+) -> Iterator[tuple[str, bool, float]]:
     """What was estimated, whether its interval holds the truth, and the interval's width."""
     reference, group = design.truths
-    contrast = compared(design, number, replicates).contrasts[0]
+    contrast = compared(design, number, replicates, objective).contrasts[0]
     for name, found in contrast.exponents.items():
         yield f"difference in {name}", found.covers(group[name] - reference[name]), found.high - found.low
     for one in contrast.efficiencies:
@@ -153,6 +156,7 @@ def main() -> None:
     )
     parser.add_argument("--draws", type=int, default=300)
     parser.add_argument("--bootstrap", type=int, default=400)
+    parser.add_argument("--objective", choices=OBJECTIVES, default="", help="the law's own if not said")
     parser.add_argument("--design", nargs="+", choices=DESIGNS, default=list(DESIGNS))
     options = parser.parse_args()
     for name in options.design:
@@ -160,7 +164,7 @@ def main() -> None:
         print(f"{name}: {find_law(design.law).formula}, {options.draws} draws", flush=True)
         found: dict[str, list[tuple[bool, float]]] = {}
         for number in range(options.draws):
-            for quantity, holds, width in outcomes(design, number, options.bootstrap):
+            for quantity, holds, width in outcomes(design, number, options.bootstrap, options.objective):
                 found.setdefault(quantity, []).append((holds, width))
         for quantity, results in found.items():
             held, widths = zip(*results, strict=True)

@@ -9,7 +9,7 @@ import polars as pl
 
 from analysis.comparison.curves import Efficiency
 from analysis.comparison.efficiency import input_efficiencies
-from analysis.comparison.exponents import exponent_differences
+from analysis.comparison.exponents import exponent_differences, undetermined_exponents
 from analysis.comparison.groups import taken_apart
 from analysis.comparison.rendering import render_comparison
 from analysis.comparison.slopes import transfer_efficiency
@@ -154,7 +154,7 @@ def compare(
         column=column,
         reference=next(iter(fits)),
         fits=fits,
-        contrasts=tuple(_contrast(one.fit, first.fit, held, levels) for one in others),
+        contrasts=tuple(contrast(one.fit, first.fit, held, levels) for one in others),
         warnings=warnings,
     )
 
@@ -181,9 +181,13 @@ def _check_held(fit: Fit, held: Mapping[str, float]) -> None:
         raise RecordError(f"{wrong[0]} must be positive to be held", where="--at")
 
 
-def _contrast(
-    fit: Fit, reference: Fit, held: Mapping[str, float] | None, levels: Sequence[float]
+def contrast(
+    fit: Fit,
+    reference: Fit,
+    held: Mapping[str, float] | None = None,
+    levels: Sequence[float] = (),
 ) -> Contrast:
+    """One fitted group against another of the same law; ``held`` and ``levels`` as in ``compare``."""
     efficiencies: tuple[Efficiency, ...] = ()
     if fit.law.target == "L":
         efficiencies = tuple(input_efficiencies(fit, reference, held, levels))
@@ -218,6 +222,12 @@ def _doubts(fit: Fit, reference: Fit, paired: int) -> list[str]:
             f"{paired} of {fit.sample.rows} runs of {fit.group} have a counterpart of the same inputs and "
             f"seed in {reference.group}: noise that seeds share is counted twice, and intervals are too wide"
         )
+    found += [
+        f"{name} of {one.group} could be 10 % larger or smaller at the same objective, which is flat between "
+        "seeds; use --objective squares-log"
+        for one in (fit, reference)
+        for name in undetermined_exponents(one)
+    ]
     if fit.is_misfit or reference.is_misfit:
         names = " and ".join(one.group for one in (fit, reference) if one.is_misfit)
         found.append(f"the law misses the means of {names}: its exponents depend on the sizes chosen")

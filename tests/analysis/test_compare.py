@@ -243,6 +243,22 @@ def test_no_common_losses_and_no_intervals_are_said():
     assert "no interval of a difference" in text
 
 
+def test_an_objective_that_is_flat_between_seeds_is_said():
+    """Two seeds far apart at each of four sizes: every curve between them has one sum of absolute errors."""
+    size, seed = np.repeat(np.geomspace(1e4, 1e6, 4), 2), np.tile([0, 1], 4)
+    groups = [
+        pl.DataFrame({"arm": arm, "N": size, "seed": seed, "L": (1.4 + 40 * size**-0.35) * (1 + 0.02 * seed)})
+        for arm in ("a", "b")
+    ]
+    table = runs(pl.concat(groups))
+    absolute, squares = (
+        compare(table, reference="a", law=Request("power", objective=name, replicates=100))
+        for name in ("huber-log", "squares-log")
+    )
+    assert "alpha of b could be 10 % larger or smaller" in absolute.summary()
+    assert "larger or smaller" not in squares.summary()
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
