@@ -14,9 +14,8 @@ _EXPONENTS = frozenset({"alpha", "beta", "gamma", "kappa", "c0", "c1"})
 
 def exponent_names(law: ScalingLaw) -> tuple[str, ...]:
     """The parameters of a law that are exponents, but for those that are held."""
-    exponents = law.exponents if isinstance(law, PowerSum) else law.parameters
-    known = set(exponents) if isinstance(law, PowerSum) else _EXPONENTS
-    return tuple(name for name in exponents if name in known and name not in law.fixed_)
+    names = law.exponents if isinstance(law, PowerSum) else _EXPONENTS.intersection(law.parameters)
+    return tuple(name for name in law.parameters if name in names and name not in law.fixed_)
 
 
 def undetermined_exponents(fit: Fit) -> list[str]:

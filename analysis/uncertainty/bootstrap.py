@@ -13,6 +13,11 @@ Where they are not, whole runs are drawn with replacement, a run's checkpoints t
 their seed and their data, and count as one. With 42 as the seed the draws are those of Besiroglu et al.
 2024 (arXiv 2404.10102). Groups with the same runs in the same order are drawn in pairs here too.
 
+``python -m bench.coverage`` measures how often either holds a known difference of exponents. What was
+measured and left: residual and wild bootstraps of single runs, which hold it in 86 % of draws where noise
+falls with the size, and intervals mirrored about the estimate ("basic"), which do in 82 %, since
+exponents err to one side.
+
 For laws on the raw scale read the target for its log throughout.
 """
 
