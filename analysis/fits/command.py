@@ -33,6 +33,7 @@ def fit(
     holdout: Annotated[str, typer.Option(help="Condition of runs to keep out and predict.")] = "",
     predict: Annotated[list[str] | None, typer.Option(help="N=...,D=...: predict there; repeatable.")] = None,
     fixed: Annotated[str, typer.Option(help="name=value,...: parameters to hold.")] = "",
+    start: Annotated[str, typer.Option(help="name=value,...: one start, not the law's grid.")] = "",
     objective: Annotated[str, typer.Option(help="huber-log, squares-log or squares.")] = "",
     error: Annotated[
         str, typer.Option(help="Column of standard errors of the log target: weights 1 / error^2.")
@@ -50,6 +51,7 @@ def fit(
         objective=objective,
         fitter=fitter,
         fixed=numbers(fixed, "--fixed"),
+        start=numbers(start, "--start"),
         replicates=bootstrap,
         seed=seed,
         holdout=holdout,

@@ -71,6 +71,8 @@ def _facts(fit: Mapping[str, Any]) -> Table:
         facts["noise floor"] = f"{told} between seeds ({noise['degrees']} degrees of freedom)"
     if fit["lack_of_fit_p"] is not None:
         facts["lack of fit"] = f"p = {fit['lack_of_fit_p']:.2g} against seed noise"
+    if convergence["other_minima"]:
+        facts["other minima"] = "; ".join(_minimum(fit, one) for one in convergence["other_minima"])
     if fit["holdout"]:
         facts["hold-out"] = _holdout(fit["holdout"])
     table = Table(show_header=False, box=None, padding=(0, 1))
@@ -79,6 +81,12 @@ def _facts(fit: Mapping[str, Any]) -> Table:
     for name, value in facts.items():
         table.add_row(name, value)
     return table
+
+
+def _minimum(fit: Mapping[str, Any], minimum: Mapping[str, Any]) -> str:
+    free = {name: value for name, value in minimum["params"].items() if name not in fit["fixed"]}
+    shown = ", ".join(f"{name} {significant(value)}" for name, value in free.items())
+    return f"{shown} (objective +{100 * (minimum['objective'] / fit['objective'] - 1):.2g} %)"
 
 
 def _holdout(holdout: Mapping[str, Any]) -> str:

@@ -37,6 +37,8 @@ class Request:
         Name in ``OBJECTIVES``; empty for the law's own.
     fitter : {"newton", "projection"}
     fixed : dict of str to float
+    start : dict of str to float
+        One start instead of the law's grid; None for the grid.
     replicates, seed : int
         Of the bootstrap.
     holdout : str
@@ -52,6 +54,7 @@ class Request:
     objective: str = ""
     fitter: str = "newton"
     fixed: Mapping[str, float] | None = None
+    start: Mapping[str, float] | None = None
     replicates: int = 2000
     seed: int = 42
     holdout: str = ""
@@ -157,13 +160,19 @@ def fit_law(law: ScalingLaw, request: Request, sample: Sample) -> None:
             where="--fitter",
             remedy="Use --fitter newton",
         )
-    if request.fitter == "projection" and request.fixed:
+    if request.fitter == "projection" and (request.fixed or request.start):
         raise RecordError(
-            "variable projection holds no parameters", where="--fixed", remedy="Use --fitter newton"
+            "variable projection takes neither parameters to hold nor a start",
+            where="--fitter",
+            remedy="Use --fitter newton",
         )
     try:
         if request.fitter == "projection" and isinstance(law, PowerSum):
             law.fit_projected(sample.inputs, sample.target, weight=sample.weight)
+        elif request.start:
+            law.fit_from(
+                request.start, sample.inputs, sample.target, weight=sample.weight, fixed=request.fixed
+            )
         else:
             law.fit(sample.inputs, sample.target, weight=sample.weight, fixed=request.fixed)
     except RecordError as error:

@@ -7,93 +7,24 @@ scikit-learn, what a fit found ends in an underscore.
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from analysis.laws.posed import Convergence, Minimum, Posed
 from analysis.laws.refusals import checked_columns, checked_points
-from analysis.solvers.damped_newton import Array, Curve, Minima, minimise_huber
+from analysis.solvers.damped_newton import Array, Minima
 from analysis.solvers.objective import HUBER_LOG, Objective, Scale, from_scale
 from wardlaw.errors import RecordError
 
 _SAME_OPTIMUM = 1e-6
+# Other minima are shown whose objective is this much above the best one's, and so many of them.
+_NEARLY_AS_GOOD, _SHOWN = 0.01, 5
 # Sums of squares of residuals at the level of rounding: two noise-free fits are the same optimum.
 _ROUNDING = np.finfo(np.float64).eps ** 1.5
-
-
-@dataclass(frozen=True)
-class Convergence:
-    """How a multi-start fit ended.
-
-    Attributes
-    ----------
-    starts : int
-        Points of the start grid.
-    reached_best : float
-        Share of the starts that ended within 1e-6 (relative) of the best objective.
-    gradient_norm : float
-        Largest component of the objective's gradient at the best, in the solver's coordinates.
-    converged : bool
-        Whether the best start met the solver's own stopping test.
-    solver : str
-    """
-
-    starts: int
-    reached_best: float
-    gradient_norm: float
-    converged: bool
-    solver: str
-
-
-@dataclass(frozen=True)
-class Posed:
-    """A law at fixed inputs, ready to be minimised.
-
-    Attributes
-    ----------
-    inputs : ndarray (n, K)
-    curve : callable
-        On the objective's scale.
-    features : ndarray (n, ...)
-        Centred.
-    centre : ndarray
-        What was subtracted from them.
-    target : ndarray (n,)
-    free : ndarray (P,) of bool
-        Parameters that are fitted.
-    fixed : ndarray (P,) or (B, P)
-        The solver's values of the others.
-    """
-
-    inputs: Array
-    curve: Curve
-    features: Array
-    centre: Array
-    target: Array
-    free: NDArray[np.bool_]
-    fixed: Array
-
-    def minimise(
-        self,
-        objective: Objective,
-        starts: Array,
-        target: Array,
-        weight: ArrayLike,
-        known: Minima | None = None,
-    ) -> Minima:
-        """Minimise from each start (B, P), with targets and weights that broadcast to (B, n)."""
-        return minimise_huber(
-            self.curve,
-            np.where(self.free, starts, self.fixed),
-            objective.measured(target),
-            weight,
-            delta=objective.delta,
-            free=self.free,
-            known=known,
-        )
 
 
 class ScalingLaw(ABC):
@@ -221,6 +152,44 @@ class ScalingLaw(ABC):
         starts = np.unique(np.where(posed.free, grid, posed.fixed), axis=0)
         minima = posed.minimise(self.objective, starts, posed.target, weight)
         self._keep(posed, weight, minima, minima.parameters, "damped Newton, all starts as one batch")
+        return self
+
+    def fit_from(
+        self,
+        start: Mapping[str, float],
+        inputs: ArrayLike,
+        target: ArrayLike,
+        *,
+        weight: ArrayLike = 1.0,
+        fixed: Mapping[str, float] | None = None,
+    ) -> Self:
+        """Fit by a plain local search from one start, to see which minimum lies there.
+
+        Parameters
+        ----------
+        start : dict of str to float
+            Of every parameter that is not fixed.
+        inputs, target, weight, fixed
+            As in ``fit``.
+
+        Raises
+        ------
+        RecordError
+            If the data cannot determine the parameters, or the start lacks one.
+        """
+        self.fixed_ = dict(fixed or {})
+        posed = self._pose(*checked_points(self, inputs, target, self.fixed_), self.fixed_)
+        given = {**start, **self.fixed_}
+        if given.keys() != set(self.parameters):
+            raise RecordError(
+                f"the start of the {self.name} law names {', '.join(start)}",
+                where="--start",
+                remedy=f"Give {', '.join(name for name in self.parameters if name not in self.fixed_)}",
+            )
+        natural = np.array([[given[name] for name in self.parameters]])
+        starts = self.internal(natural, posed.centre)
+        minima = posed.minimise(self.objective, starts, posed.target, weight, widest=self.objective.delta)
+        self._keep(posed, weight, minima, minima.parameters, "damped Newton from the given start alone")
         return self
 
     def refit(self, target: ArrayLike, weight: ArrayLike, *, guards: int = 2) -> Array:
@@ -353,21 +322,23 @@ class ScalingLaw(ABC):
         self._posed, self._weight, self.centre_ = posed, weight, posed.centre
         self.theta_, self.objective_ = solutions[best], float(objective[best])
         reached = objective <= self.objective_ * (1 + _SAME_OPTIMUM) + _ROUNDING
-        self._rivals = _distinct(solutions[~reached], objective[~reached])
+        self._rivals, heights = _distinct(solutions[~reached], objective[~reached])
+        good = zip(self._rivals, heights[heights <= self.objective_ * (1 + _NEARLY_AS_GOOD)], strict=False)
         self.convergence_ = Convergence(
             starts=len(objective),
             reached_best=float(reached.mean()),
             gradient_norm=float(minima.gradient_norm[best]),
             converged=bool(minima.converged[best]),
             solver=solver,
+            other_minima=tuple(Minimum(self.named(theta), float(height)) for theta, height in good)[:_SHOWN],
         )
         self.n_ = len(posed.target)
         self.params_ = self.named(self.theta_)
 
 
-def _distinct(solutions: Array, objective: Array) -> Array:
-    """Solutions (S, P) of one objective each that is finite, the lowest first."""
+def _distinct(solutions: Array, objective: Array) -> tuple[Array, Array]:
+    """Solutions (S, P) of one objective (S,) each that is finite, the lowest first."""
     order = np.argsort(objective)
     order = order[np.isfinite(objective[order])]
-    apart = np.diff(objective[order], prepend=-np.inf) > _SAME_OPTIMUM * objective[order]
-    return solutions[order[apart]]
+    order = order[np.diff(objective[order], prepend=-np.inf) > _SAME_OPTIMUM * objective[order]]
+    return solutions[order], objective[order]

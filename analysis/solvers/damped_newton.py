@@ -77,6 +77,7 @@ def minimise_huber(
     delta: float = 1e-3,
     free: NDArray[np.bool_] | None = None,
     known: Minima | None = None,
+    widest: float = np.inf,
     iterations: int = 400,
 ) -> Minima:
     """Minimise sum_i w_i huber(curve(theta)_i - log_loss_i) from each start.
@@ -100,6 +101,8 @@ def minimise_huber(
         Parameters that move; the others keep their values of the start.
     known : Minima, optional
         A minimum of each row. A row that comes into its basin from above ends there.
+    widest : float
+        Largest graduated threshold; ``delta`` for a plain local search from each start.
     iterations : int
         Most iterations of a row.
     """
@@ -114,7 +117,7 @@ def minimise_huber(
         delta=delta,
         free=moving,
     )
-    everywhere = np.full(len(theta), np.inf)
+    everywhere = np.full(len(theta), widest)
     _, here = problem.models(theta, rows, everywhere, everywhere)
     rounding = problem.weight.sum(-1) * huber(np.array(_ROUNDING), delta)
     basins = _Basins(problem, known) if known else None

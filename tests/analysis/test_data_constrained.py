@@ -113,6 +113,21 @@ def test_the_fit_goes_on_to_a_lower_minimum_that_the_runs_do_not_tell_apart(publ
     assert 0 < likelihood - published_likelihood < 0.5
 
 
+def test_the_published_fit_is_the_minimum_near_its_own_starts_and_stands_beside_the_lower_one(
+    published, runs
+):
+    _, expected, held = published
+    near = DataConstrained().fit_from({"R_D": 10.0, "R_N": 10.0}, *runs, fixed=held)
+    assert near.params_["R_D"] == pytest.approx(expected["R_D*"], rel=0.005)
+    assert near.params_["R_N"] == pytest.approx(expected["R_N*"], rel=0.005)
+    assert near.objective_ == pytest.approx(expected["sum_huber"], rel=1e-5)
+    others = DataConstrained().fit(*runs, fixed=held).convergence_.other_minima
+    shown = [one.params for one in others if abs(one.params["R_D"] / expected["R_D*"] - 1) < 0.005]
+    assert [one["R_N"] for one in shown] == [pytest.approx(expected["R_N*"], rel=0.005)]
+    with pytest.raises(RecordError, match="Give R_D, R_N"):
+        DataConstrained().fit_from({"R_D": 10.0}, *runs, fixed=held)
+
+
 def test_the_fit_through_the_command_line(published, tmp_path):
     path, expected, held = published
     fixed = ",".join(f"{name}={value}" for name, value in held.items())
