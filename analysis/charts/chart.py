@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from analysis.charts.series import Series
+from analysis.charts.series import Points, Series
 from analysis.charts.styles import Style
 
-MOST_COLUMNS = 4
+_MOST_COLUMNS = 4
+_CROWD = 100
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,11 @@ class Facet:
     title: str = ""
     references: tuple[Reference, ...] = ()
 
+    @property
+    def marks(self) -> int:
+        """Points that are drawn."""
+        return sum(len(series.x) for series in self.series if isinstance(series, Points))
+
 
 @dataclass(frozen=True)
 class Chart:
@@ -72,25 +78,34 @@ class Chart:
     facets : tuple of Facet
     styles : dict of str to Style
         Colour and marker of each group, in the order of the legend.
-    same_scales : bool
-        Whether facets share their axes.
+    share_x, share_y : bool
+        Whether facets share the range of an axis.
     row_height : float
         Inches of a row of facets.
     unit : str
         What the first entry of the legend is followed by, say "parameters".
+    with_legend : bool
+        Whether the groups are named above the facets, and not by an axis.
     """
 
     label: str
     facets: tuple[Facet, ...]
     styles: Mapping[str, Style]
-    same_scales: bool = True
+    share_x: bool = True
+    share_y: bool = True
     row_height: float = 2.7
     unit: str = ""
+    with_legend: bool = True
+
+    @property
+    def crowded(self) -> bool:
+        """Whether some facet has so many marks that all must be small."""
+        return any(facet.marks > _CROWD for facet in self.facets)
 
     @property
     def columns(self) -> int:
-        """Facets side by side."""
-        return min(len(self.facets), MOST_COLUMNS)
+        """Facets side by side: at most four, or three where that leaves fewer gaps."""
+        return min(len(self.facets), 3 if len(self.facets) in (5, 6, 9) else _MOST_COLUMNS)
 
     @property
     def rows(self) -> int:
@@ -99,10 +114,10 @@ class Chart:
 
     @property
     def legend(self) -> dict[str, str]:
-        """Text of each group that is drawn; empty where there is nothing to tell apart."""
+        """Text of each group that is drawn; empty where nothing is to be told apart, or an axis does it."""
         drawn = {series.group for facet in self.facets for series in facet.series}
         shown = [group for group in self.styles if group in drawn]
-        if shown in ([], [""]):
+        if shown in ([], [""]) or not self.with_legend:
             return {}
         return {
             group: f"{group} {self.unit}".strip() if place == 0 else group

@@ -11,10 +11,10 @@ from matplotlib.lines import Line2D
 
 from analysis.charts.chart import Axis, Chart, Facet, Reference
 from analysis.charts.series import Band, Intervals, Line, Points, Series
-from analysis.charts.styles import Style
+from analysis.charts.styles import INK, Style
 from analysis.charts.ticks import linear_counts, log_ticks
 
-INK, MUTED, GRID, PAPER = "#101820", "#57606b", "#d6dbe1", "#fefefd"
+MUTED, GRID, PAPER = "#57606b", "#d6dbe1", "#fefefd"
 WIDTH = 8.4
 # What fits across a figure.
 _LETTERS = 110
@@ -55,7 +55,7 @@ def draw_chart(chart: Chart) -> Figure:
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, chart.rows * chart.row_height + 0.6))
         drawn = figure.subplots(
-            chart.rows, chart.columns, sharex=chart.same_scales, sharey=chart.same_scales, squeeze=False
+            chart.rows, chart.columns, sharex=chart.share_x, sharey=chart.share_y, squeeze=False
         ).ravel()
         for axes, facet in zip(drawn, chart.facets, strict=False):
             _draw_facet(axes, facet, chart)
@@ -70,7 +70,7 @@ def draw_chart(chart: Chart) -> Figure:
 
 def _draw_facet(axes: Axes, facet: Facet, chart: Chart) -> None:
     for series in facet.series:
-        _draw_series(axes, series, chart.styles[series.group])
+        _draw_series(axes, series, chart.styles[series.group], 4 if chart.crowded else 6)
     for reference in facet.references:
         _draw_reference(axes, reference)
     inches = WIDTH / chart.columns * 0.85, chart.row_height * 0.8
@@ -82,7 +82,7 @@ def _draw_facet(axes: Axes, facet: Facet, chart: Chart) -> None:
     axes.set_ylabel(facet.y.label if alone or not chart.y_label else "")
 
 
-def _draw_series(axes: Axes, series: Series, style: Style) -> None:
+def _draw_series(axes: Axes, series: Series, style: Style, size: float) -> None:
     match series:
         case Points(x=x, y=y):
             axes.plot(
@@ -92,7 +92,7 @@ def _draw_series(axes: Axes, series: Series, style: Style) -> None:
                 color=style.colour,
                 markeredgecolor=PAPER,
                 markeredgewidth=0.6,
-                markersize=6 if len(x) < 100 else 4.5,
+                markersize=size,
                 zorder=3,
             )
         case Line(x=x, y=y):

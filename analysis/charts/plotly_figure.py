@@ -3,6 +3,7 @@
 Colours of ink and paper stand as ``var(--ink)`` and the like, for the page to fill in with its own.
 """
 
+import math
 from collections.abc import Mapping
 from html import escape
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 from analysis.charts.chart import Axis, Chart, Facet, Reference
 from analysis.charts.hover import hover_texts
 from analysis.charts.series import Band, Intervals, Line, Points, Series
-from analysis.charts.styles import Style
+from analysis.charts.styles import INK, Style
 from analysis.charts.ticks import DECADES_FOR_POWERS_ALONE, MOST_LABELS
 from analysis.wording import count
 
@@ -37,15 +38,17 @@ def plotly_figure(chart: Chart) -> dict[str, Any]:
     traces: list[dict[str, Any]] = []
     layout = _layout(chart)
     keys = _legend_keys(chart)
+    ranks = {group: place for place, group in enumerate(chart.styles, start=1)}
     for number, facet in enumerate(chart.facets, start=1):
         place = "" if number == 1 else str(number)
         for series in facet.series:
             style, text = chart.styles[series.group], chart.legend.get(series.group, series.group)
             traces.append(
-                _trace(series, style, facet)
+                _trace(series, style, facet, 6 if chart.crowded else 9)
                 | {
                     "name": escape(text),
                     "legendgroup": series.group,
+                    "legendrank": ranks[series.group],
                     "showlegend": id(series) in keys,
                     "xaxis": f"x{place}",
                     "yaxis": f"y{place}",
@@ -72,7 +75,14 @@ def _layout(chart: Chart) -> dict[str, Any]:
         "plot_bgcolor": _CLEAR,
         "hovermode": "closest",
         "hoverlabel": {"bgcolor": _SOFT, "bordercolor": _MUTED, "font": {"color": _INK}, "align": "left"},
-        "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1, "yanchor": "bottom"},
+        "legend": {
+            "orientation": "h",
+            "x": 0,
+            "xanchor": "left",
+            "y": 1,
+            "yanchor": "bottom",
+            "itemsizing": "constant",
+        },
         "grid": {"rows": chart.rows, "columns": chart.columns, "pattern": "independent"},
         "shapes": [],
         "annotations": [],
@@ -82,9 +92,10 @@ def _layout(chart: Chart) -> dict[str, Any]:
 
 
 def _add_facet(layout: dict[str, Any], chart: Chart, facet: Facet, place: str) -> None:
-    for letter, axis in (("x", facet.x), ("y", facet.y)):
-        layout[f"{letter}axis{place}"] = _axis(axis) | (
-            {"matches": letter} if chart.same_scales and place else {}
+    labels = 4 if chart.columns > 2 else 8
+    for letter, axis, shared in (("x", facet.x, chart.share_x), ("y", facet.y, chart.share_y)):
+        layout[f"{letter}axis{place}"] = _axis(axis, labels) | (
+            {"matches": letter} if shared and place else {}
         )
         if letter == "y" and axis.names:
             layout["shapes"] += [_stripe(row, place) for row in range(0, len(axis.names), 2)]
@@ -108,7 +119,7 @@ def _add_facet(layout: dict[str, Any], chart: Chart, facet: Facet, place: str) -
         )
 
 
-def _axis(axis: Axis) -> dict[str, Any]:
+def _axis(axis: Axis, labels: int) -> dict[str, Any]:
     drawn: dict[str, Any] = {
         "title": {"text": escape(axis.label), "font": {"size": 13}},
         "type": axis.scale,
@@ -119,7 +130,8 @@ def _axis(axis: Axis) -> dict[str, Any]:
         "showline": True,
         "zeroline": False,
         "automargin": True,
-        "nticks": 6,
+        "nticks": labels + 1,
+        "tickfont": {"size": 11.5},
     }
     if axis.names:
         drawn |= {
@@ -134,30 +146,31 @@ def _axis(axis: Axis) -> dict[str, Any]:
     else:
         drawn["exponentformat"] = "power"
     if axis.scale == "log":
-        drawn |= _log_ticks(axis)
+        drawn |= _log_ticks(axis, labels)
     if axis.from_zero:
         drawn["rangemode"] = "tozero"
     return drawn
 
 
-def _log_ticks(axis: Axis) -> dict[str, Any]:
+def _log_ticks(axis: Axis, labels: int) -> dict[str, Any]:
     """At the axis's own values where they are few; else at 1, 2, 5 of each decade, or at decades."""
     values = sorted(set(axis.values))
     if 0 < len(values) <= MOST_LABELS:
         texts = [count(value) for value in values] if axis.counts else None
         return {"tickmode": "array", "tickvals": values} | ({"ticktext": texts} if texts else {})
-    narrow = bool(values) and values[-1] < 10**DECADES_FOR_POWERS_ALONE * values[0]
-    return {"dtick": "D2" if narrow else 1}
+    decades = math.log10(values[-1] / values[0]) if values else 1.0
+    return {"dtick": "D2" if decades < DECADES_FOR_POWERS_ALONE else math.ceil(decades / (labels - 1))}
 
 
-def _trace(series: Series, style: Style, facet: Facet) -> dict[str, Any]:
+def _trace(series: Series, style: Style, facet: Facet, size: float) -> dict[str, Any]:
+    colour = _INK if style.colour == INK else style.colour
     marker = {
-        "color": style.colour,
+        "color": colour,
         "symbol": _SYMBOLS[style.marker],
-        "size": 9,
+        "size": size,
         "line": {"color": _PAPER, "width": 0.8},
     }
-    line = {"color": style.colour, "width": 2}
+    line = {"color": colour, "width": 2}
     match series:
         case Points():
             drawn: dict[str, Any] = {"mode": "markers", "marker": marker}
@@ -185,7 +198,7 @@ def _trace(series: Series, style: Style, facet: Facet) -> dict[str, Any]:
                     "symmetric": False,
                     "array": np.nan_to_num(high - middle).clip(min=0).tolist(),
                     "arrayminus": np.nan_to_num(middle - low).clip(min=0).tolist(),
-                    "color": style.colour,
+                    "color": colour,
                     "thickness": 1.5,
                     "width": 4,
                 },

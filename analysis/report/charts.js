@@ -30,10 +30,15 @@
     const facets = Object.keys(layout).filter((key) => key.startsWith("xaxis")).length;
     const columns = Math.max(1, Math.min(layout.grid.columns, Math.floor(width / narrowest)));
     const rows = Math.ceil(facets / columns);
+    for (let place = 1; place < facets; place += 1) {
+      const axis = layout[`yaxis${place + 1}`];
+      if (axis.matches) axis.showticklabels = place % columns === 0;
+    }
     const sharedX = shareTitle(layout, "x", { x: 0.5, y: 0, yshift: -edge + 12, yanchor: "top" });
     const sharedY = shareTitle(layout, "y", { x: 0, y: 0.5, xshift: -edge, xanchor: "right", textangle: -90 });
-    Object.assign(layout.grid, { rows, columns, xgap: sharedY ? 0.16 : 0.3, ygap: sharedX ? 0.26 : 0.42 });
+    Object.assign(layout.grid, { rows, columns, xgap: sharedY ? 0.16 : 0.3 });
     const titled = layout.annotations.some((one) => `${one.yref}`.endsWith("domain") && one.y === 1);
+    layout.grid.ygap = Math.min(0.7, ((titled ? 26 : 8) + (sharedX ? 30 : 60)) / rowHeight);
     layout.margin = { l: sharedY ? edge + 24 : 60, r: 14, t: titled ? 26 : 10, b: edge + 14 };
     layout.height = rows * rowHeight + edge + 14 + (data.some((trace) => trace.showlegend) ? 40 : 0);
     layout.legend.y = 1 + (titled ? 26 : 6) / (rows * rowHeight);

@@ -76,7 +76,7 @@ def chart_gaps(gaps: pl.DataFrame, styles: Mapping[str, Style], label: str) -> C
     facets = [_gap_facet(gaps, "")]
     if 0 < len(federated) < len(gaps):
         facets = [_gap_facet(gaps, "All arms"), _gap_facet(federated, "Federated arms only")]
-    return Chart(label, tuple(facets), styles, same_scales=False, row_height=2.8)
+    return Chart(label, tuple(facets), styles, share_x=False, share_y=False, row_height=2.8)
 
 
 def _gap_facet(gaps: pl.DataFrame, title: str) -> Facet:
