@@ -19,7 +19,9 @@ Runs = Annotated[
 Columns = Annotated[str, typer.Option(help="N=params,D=tokens,L=loss: which column is which letter.")]
 Where = Annotated[list[str] | None, typer.Option(help="Condition of the runs to use, as in SQL; repeatable.")]
 DropWorst = Annotated[int, typer.Option(min=0, help="Leave out so many of the largest losses.")]
-Group = Annotated[str, typer.Option(help="Columns whose values are taken apart (run records: arm).")]
+Group = Annotated[
+    str, typer.Option(help="Columns whose values are taken apart (run records: arm); none: together.")
+]
 Unit = Annotated[Literal["token", "event"], typer.Option(help="Loss of run records per token or event.")]
 Replicates = Annotated[int, typer.Option("--bootstrap", min=100, help="Bootstrap replicates.")]
 Seed = Annotated[int, typer.Option(help="Seed of the bootstrap.")]

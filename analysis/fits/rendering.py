@@ -11,7 +11,7 @@ from analysis.uncertainty.intervals import Interval
 from analysis.wording import interval_text, significant
 
 _WIDTH = 110
-_DROPPED_SHOWN = 8
+_NAMED = 4
 
 
 def render_fit(fit: Mapping[str, Any]) -> str:
@@ -28,11 +28,25 @@ def describe_fit(fit: Mapping[str, Any]) -> RenderableType:
     if fit["predictions"]:
         parts.append(_predictions(fit["predictions"], fit["target"]))
     parts += [Text(f"! {warning}", style="yellow") for warning in fit["warnings"]]
-    dropped = fit["dropped"]
-    parts += [Text(f"  left out: {run['run']}: {run['reason']}") for run in dropped[:_DROPPED_SHOWN]]
-    if len(dropped) > _DROPPED_SHOWN:
-        parts.append(Text(f"  left out: {len(dropped) - _DROPPED_SHOWN} more, all in the JSON"))
+    parts += [Text(f"  left out: {line}") for line in describe_left_out(fit["dropped"])]
     return Group(*parts)
+
+
+def describe_left_out(dropped: list[Mapping[str, Any]]) -> list[str]:
+    """A line a reason, with the first runs that it holds for.
+
+    Examples
+    --------
+    >>> describe_left_out([{"run": f"row {row}", "reason": "L is missing"} for row in (3, 9)])
+    ['2, L is missing: row 3, row 9']
+    """
+    by_reason: dict[str, list[str]] = {}
+    for run in dropped:
+        by_reason.setdefault(run["reason"], []).append(run["run"])
+    return [
+        f"{len(runs)}, {reason}: {', '.join(runs[:_NAMED])}{', ...' if len(runs) > _NAMED else ''}"
+        for reason, runs in by_reason.items()
+    ]
 
 
 def _parameters(fit: Mapping[str, Any]) -> Table:

@@ -1,7 +1,7 @@
 """Fit a law to a table of runs: filters, groups, hold-out and predictions together."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -187,11 +187,12 @@ def fit_groups(table: RunTable, request: Request, group: str = "") -> list[Table
     table : RunTable
     request : Request
     group : str
-        Columns of the groups; the table's own if empty, and one group if that is empty too.
+        Columns of the groups; the table's own if empty, and one group if that is empty too. ``none`` for
+        all runs together.
     """
     column = group or table.group
-    if not column:
-        return [fit_table(table, request)]
+    if column in ("", "none"):
+        return [fit_table(replace(table, group=""), request)]
     return [fit_table(part, request) for part in split_groups(table, column)]
 
 

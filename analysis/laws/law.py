@@ -322,7 +322,8 @@ class ScalingLaw(ABC):
         self._posed, self._weight, self.centre_ = posed, weight, posed.centre
         self.theta_, self.objective_ = solutions[best], float(objective[best])
         reached = objective <= self.objective_ * (1 + _SAME_OPTIMUM) + _ROUNDING
-        self._rivals, heights = _distinct(solutions[~reached], objective[~reached])
+        rivals = ~reached & minima.converged
+        self._rivals, heights = _distinct(solutions[rivals], objective[rivals])
         good = zip(self._rivals, heights[heights <= self.objective_ * (1 + _NEARLY_AS_GOOD)], strict=False)
         self.convergence_ = Convergence(
             starts=len(objective),

@@ -60,9 +60,10 @@ class Runs:
         ``non_embedding_parameters``, ``tokens`` (the budget), ``trained_tokens`` (what packing and
         absent sites left of it), ``unique_tokens``, ``epochs``, ``flops``, ``loss_per_token``,
         ``loss_per_event`` (nats), ``loss_at_home_per_token`` and ``loss_at_home_per_event`` (every patient
-        scored by the own site's model; null unless each site has its own), ``seed``, ``sites``, ``learning_rate``, ``local_steps`` (null when not
-        federated), ``replicas``, ``batch_tokens`` (a step, all replicas), ``split``, ``patients`` (evaluated), ``wall_s``, ``bytes_down``, ``bytes_up``,
-        ``synthetic``, ``fingerprint``; sorted by arm, size, tokens and seed.
+        scored by the own site's model; null unless each site has its own), ``seed``, ``sites``,
+        ``learning_rate``, ``local_steps`` (null when not federated), ``replicas``, ``batch_tokens`` (a
+        step, all replicas), ``split``, ``patients`` (evaluated), ``wall_s``, ``bytes_down``,
+        ``bytes_up``, ``synthetic``, ``fingerprint``; sorted by arm, size, tokens and seed.
     splitting : dict of str to tuple of str
         Settings that split a topology or strategy into arms, where any do.
     records : dict of str to RunRecord
@@ -111,7 +112,8 @@ def load_runs(folder: Path) -> Runs:
     left_out = [
         LeftOut(_name(path.parent, folder), "unfinished: it has a manifest but no result")
         for path in sorted(folder.rglob("manifest.json"))
-        if not (path.parent / "result.json").exists()
+        # A shard has a manifest too, and no environment.
+        if (path.parent / "environment.json").exists() and not (path.parent / "result.json").exists()
     ]
     rows: list[dict[str, Any]] = []
     records: dict[str, RunRecord] = {}

@@ -99,9 +99,7 @@ def _below_least(letter: str) -> pl.Expr:
     return value < 0 if letter in MAY_BE_ZERO else value <= 0
 
 
-def read_runs(
-    path: Path | str, columns: Mapping[str, str] | None = None, *, unit: str = "token"
-) -> RunTable:
+def read_runs(path: Path | str, columns: Mapping[str, str] | None = None, *, unit: str = "token") -> RunTable:
     """Read a folder of run records, or a CSV or Parquet table of runs.
 
     Parameters
@@ -140,7 +138,10 @@ def _from_records(folder: Path, columns: Mapping[str, str], unit: str) -> RunTab
     runs = load_runs(folder)
     named = {"L": LOSSES[unit], **columns}
     several = "arm" if len(runs.arms) > 1 else ""
-    return _lettered(runs.table, named, str(folder), runs.left_out, several)
+    # One replica is averaged with nobody: its local steps are any number, and laws of H take 1.
+    alone = pl.when(pl.col("replicas") == 1).then(pl.col("local_steps").fill_null(1))
+    rows = runs.table.with_columns(H=alone.otherwise(pl.col("local_steps")))
+    return _lettered(rows, named, str(folder), runs.left_out, several)
 
 
 def _lettered(
