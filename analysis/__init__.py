@@ -11,12 +11,16 @@ from analysis.fits.selection import Candidate, select_law
 from analysis.fits.table_fit import Request, fit_groups, fit_table
 from analysis.importance.study import importance
 from analysis.isoflop.study import IsoFlopRequest, isoflop
+from analysis.planner.consortium import Consortium, Privacy, read_shards
+from analysis.planner.planning import plan_training
 from analysis.tables.filters import drop_worst_loss, keep_where
 from analysis.tables.run_table import read_runs
 
 __all__ = [
     "Candidate",
+    "Consortium",
     "IsoFlopRequest",
+    "Privacy",
     "Request",
     "compare",
     "drop_worst_loss",
@@ -26,6 +30,8 @@ __all__ = [
     "isoflop",
     "keep_where",
     "optimal_sizes",
+    "plan_training",
     "read_runs",
+    "read_shards",
     "select_law",
 ]

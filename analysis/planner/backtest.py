@@ -10,7 +10,7 @@ from analysis.tables.sample import take_sample
 from analysis.wording import count
 from wardlaw.errors import RecordError
 
-_REPLICATES = 500
+_REPLICATES = 300
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Backtest:
 
 
 def backtest_arms(evidence: Evidence) -> tuple[Backtest, ...]:
-    """Each arm without its largest size, its largest token budget, and each point in turn."""
+    """Each arm without its largest size, its largest token budget, and each size in turn."""
     found = []
     for arm in evidence.arms.values():
         rows = without_noise(arm.rows)
@@ -48,15 +48,11 @@ def backtest_arms(evidence: Evidence) -> tuple[Backtest, ...]:
             largest = pl.col(letter) == pl.col(letter).max()
             what = f"largest {letter}, {count(float(rows.filter(largest)[letter][0]))}"
             found.append(_backtest(arm, what, [(rows.filter(~largest), rows.filter(largest))]))
-        points = [(pl.col("N") == size) & (pl.col("D") == tokens) for size, tokens in _points(rows)]
+        sizes = [pl.col("N") == size for size in rows["N"].unique(maintain_order=True)]
         found.append(
-            _backtest(arm, "each point in turn", [(rows.filter(~at), rows.filter(at)) for at in points])
+            _backtest(arm, "each size in turn", [(rows.filter(~at), rows.filter(at)) for at in sizes])
         )
     return tuple(found)
-
-
-def _points(rows: pl.DataFrame) -> list[tuple[float, float]]:
-    return rows.select("N", "D").unique(maintain_order=True).rows()
 
 
 def _backtest(arm: Arm, what: str, folds: list[tuple[pl.DataFrame, pl.DataFrame]]) -> Backtest:

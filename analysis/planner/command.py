@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Annotated
 
-import polars as pl
 import typer
 from rich.console import Console
 
@@ -19,11 +18,9 @@ from analysis.options import (
     write_numbers,
 )
 from analysis.planner.consortium import Consortium, Privacy, read_shards
-from analysis.planner.evidence import gather_evidence
-from analysis.planner.plan import make_plan
-from analysis.planner.recorded import habits_of, roles_of, with_own_models
+from analysis.planner.plan import Roles
+from analysis.planner.planning import plan_training
 from analysis.planner.rendering import describe_plan
-from wardlaw.errors import RecordError
 
 
 def plan(
@@ -53,18 +50,20 @@ def plan(
 ) -> None:
     """Say what a consortium should train, what it would get, and how far that can be trusted."""
     table = chosen_runs(runs, columns, where, 0, loss)
-    if group not in table.rows.columns:
-        raise RecordError(f"there is no column '{group}'", where="--group")
     shards = read_shards(sites)
     if delta is None:
         delta = 0.1 / max(shard.patients for shard in shards)
-    privacy = None if epsilon is None else Privacy(epsilon, delta)
-    consortium = Consortium(shards, compute, privacy, bandwidth, speed)
-    known = with_own_models(table, group, loss)
-    roles = roles_of(known.rows[group].unique(maintain_order=True).to_list(), federated, centralised, local)
-    habits = habits_of(known.rows.filter(pl.col(group) == roles.federated), batch_tokens, local_steps)
-    evidence = gather_evidence(known, group, replicates=bootstrap, seed=seed)
-    made = make_plan(evidence, roles, consortium, habits, seed=seed)
+    made = plan_training(
+        table,
+        Consortium(shards, compute, None if epsilon is None else Privacy(epsilon, delta), bandwidth, speed),
+        group=group,
+        roles=Roles(federated, centralised, local),
+        batch_tokens=batch_tokens,
+        local_steps=local_steps,
+        unit=loss,
+        replicates=bootstrap,
+        seed=seed,
+    )
     Console().print(describe_plan(made))
     if json_file:
         write_numbers(json_file, made.to_json())

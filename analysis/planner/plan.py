@@ -13,6 +13,7 @@ from analysis.planner.evidence import Arm, Evidence
 from analysis.planner.noise import SiteNoise, averaged_ratio, site_noises
 from analysis.planner.outlook import Outlook, joining_gain, outlooks
 from analysis.planner.private_outlook import private_outlook
+from analysis.planner.rendering import render_plan
 from analysis.planner.schedule import Habits, Schedule, schedule_run
 from analysis.planner.size import SizeChoice, choose_size
 from analysis.uncertainty.intervals import Interval
@@ -79,6 +80,10 @@ class Plan:
     budgets: tuple[Mapping[str, float | None], ...]
     backtests: tuple[Backtest, ...]
     warnings: tuple[str, ...]
+
+    def summary(self) -> str:
+        """The plan as the terminal shows it."""
+        return render_plan(self)
 
     def to_json(self) -> dict[str, Any]:
         """For machines."""

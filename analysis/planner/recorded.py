@@ -24,24 +24,27 @@ def with_own_models(table: RunTable, group: str, unit: str) -> RunTable:
     return replace(table, rows=pl.concat([table.rows, own]))
 
 
-def roles_of(arms: list[str], federated: str, centralised: str, local: str) -> Roles:
-    """Roles of arms by their names: those that run records have, where nobody says others.
+def roles_of(arms: list[str], asked: Roles) -> Roles:
+    """Roles of arms: as asked, and where that is empty the names that run records give them.
 
     Raises
     ------
     RecordError
-        If the federated arm is not there.
+        If an arm that was asked for is not there, or none is federated.
     """
-    centralised, local = centralised or CENTRALISED, local or LOCAL
-    others = [arm for arm in arms if arm not in (centralised, local, OWN)]
-    if not others or (federated and federated not in others):
-        raise RecordError(
-            f"there is no federated arm '{federated}'" if federated else "there is no federated arm",
-            where="--federated",
-            remedy=f"The runs have {', '.join(map(str, arms))}",
-        )
-    known = (arm if arm in arms else "" for arm in (centralised, local, OWN))
-    return Roles(federated or others[0], *known)
+    given = {"--federated": asked.federated, "--centralised": asked.centralised, "--local": asked.local}
+    for option, name in given.items():
+        if name and name not in arms:
+            there = f"The runs have {', '.join(map(str, arms))}"
+            raise RecordError(f"there is no arm '{name}'", where=option, remedy=there)
+    centralised, local, own = (
+        name or (known if known in arms else "")
+        for name, known in ((asked.centralised, CENTRALISED), (asked.local, LOCAL), (asked.own, OWN))
+    )
+    others = [arm for arm in arms if arm not in (centralised, local, own)]
+    if not others:
+        raise RecordError("there is no federated arm", where="--federated")
+    return Roles(asked.federated or others[0], centralised, local, own)
 
 
 def habits_of(rows: pl.DataFrame, batch_tokens: int | None, local_steps: int | None) -> Habits:

@@ -1,18 +1,22 @@
 """A plan as the terminal shows it."""
 
+from typing import TYPE_CHECKING
+
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from analysis.planner.outlook import Outlook
-from analysis.planner.plan import Plan
 from analysis.uncertainty.intervals import Interval
 from analysis.wording import count, interval_text, significant
+
+if TYPE_CHECKING:
+    from analysis.planner.plan import Plan
 
 _WIDTH = 110
 
 
-def render_plan(plan: Plan) -> str:
+def render_plan(plan: "Plan") -> str:
     """Plain text of a plan."""
     console = Console(width=_WIDTH, color_system=None, highlight=False)
     with console.capture() as capture:
@@ -20,7 +24,7 @@ def render_plan(plan: Plan) -> str:
     return capture.get()
 
 
-def describe_plan(plan: Plan) -> RenderableType:
+def describe_plan(plan: "Plan") -> RenderableType:
     """The same for a rich console."""
     outlooks = _outlooks(plan)
     parts: list[RenderableType] = [_answers(plan), _losses(outlooks)]
@@ -33,7 +37,7 @@ def describe_plan(plan: Plan) -> RenderableType:
     return Group(*parts)
 
 
-def _answers(plan: Plan) -> Table:
+def _answers(plan: "Plan") -> Table:
     choice, schedule, consortium = plan.choice, plan.schedule, plan.consortium
     good = " to ".join(count(size) for size in choice.as_good)
     hours = "not known (give --speed)" if schedule.training_hours is None else _hours(schedule.training_hours)
@@ -77,7 +81,7 @@ def _joining(gain: Interval) -> str:
     return f"does not pay at this size and budget: the loss is {shown} higher than {own}"
 
 
-def _outlooks(plan: Plan) -> tuple[Outlook, ...]:
+def _outlooks(plan: "Plan") -> tuple[Outlook, ...]:
     return plan.losses if plan.private is None else (*plan.losses, plan.private)
 
 
@@ -96,7 +100,7 @@ def _loss_cells(outlook: Outlook) -> tuple[str, str]:
     return interval_text(outlook.mean), interval_text(outlook.run).partition(" ")[2]
 
 
-def _budgets(plan: Plan) -> Table:
+def _budgets(plan: "Plan") -> Table:
     table = Table(title="At other budgets", title_justify="left")
     for heading in ("FLOPs", "size", "tokens", "predicted loss"):
         table.add_column(heading, justify="right")
@@ -107,7 +111,7 @@ def _budgets(plan: Plan) -> Table:
     return table
 
 
-def _noises(plan: Plan) -> Table:
+def _noises(plan: "Plan") -> Table:
     privacy = plan.consortium.privacy
     title = f"Noise for epsilon {privacy.epsilon:g}, delta {privacy.delta:g}" if privacy else "Noise"
     table = Table(title=title, title_justify="left")
@@ -124,7 +128,7 @@ def _noises(plan: Plan) -> Table:
     return table
 
 
-def _backtests(plan: Plan) -> Table:
+def _backtests(plan: "Plan") -> Table:
     table = Table(title="The laws on runs that they were not fitted to", title_justify="left")
     for heading in ("arm", "held out", "runs inside their interval", "mean error"):
         table.add_column(heading)

@@ -1,6 +1,7 @@
 """The plan against closed forms, and its intervals on runs that it never saw (all surfaces synthetic)."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -27,8 +28,8 @@ SURFACES = {
     "Local": (1.80, 28.0, 60.0, 0.33, 0.36),
     "FedAvg": (1.45, 32.0, 62.0, 0.35, 0.40),
 }
-SIZES = np.geomspace(1e4, 1e6, 6)
-TOKENS = np.geomspace(1e5, 3e6, 5)
+SIZES = np.geomspace(1e4, 1e6, 5)
+TOKENS = np.geomspace(1e5, 3e6, 4)
 SHARDS = tuple(Shard(f"site-{place}", 1_000, 250_000) for place in range(4))
 HABITS = Habits(batch_tokens=2_048, local_steps=20, replicas=4)
 ROLES = Roles("FedAvg", "Centralised", "Local")
@@ -153,7 +154,7 @@ def test_private_loss_is_predicted_from_private_runs_only():
     assert without.private.mean is None
     assert "no run was private" in without.private.notes[0]
     logistic = lambda s: 1 / (1 + np.exp(-(np.log(s) + 8) / 1.6))  # noqa: E731
-    ratios = np.array([0.0, 1e-4, 1e-3, 1e-2, 5e-2])
+    ratios = np.array([0.0, 1e-4, 3e-3, 5e-2])
     noisy = pl.concat(
         plain.rows.with_columns(
             S=pl.lit(ratio),
@@ -192,7 +193,7 @@ def test_intervals_cover_runs_of_a_larger_budget():
     larger = 2 * TOKENS[-1]
     inside = runs = 0
     for draw in range(12):
-        found = gather_evidence(made_up_runs(draw=draw), "arm", replicates=300, seed=0)
+        found = gather_evidence(made_up_runs(draw=draw), "arm", replicates=200, seed=0)
         random = np.random.default_rng(1000 + draw)
         for size in (SIZES[2], SIZES[-1]):
             choice = choose_size(found.arms["FedAvg"], found, 6 * size * larger)
@@ -207,15 +208,15 @@ def test_intervals_cover_runs_of_a_larger_budget():
 
 
 def test_backtests_count_what_was_inside(evidence):
-    tests = [test for test in backtest_arms(evidence) if test.arm == "FedAvg"]
+    alone = replace(evidence, arms={"FedAvg": evidence.arms["FedAvg"]})
+    tests = backtest_arms(alone)
     assert [test.held_out.split(",")[0] for test in tests] == [
         "largest N",
         "largest D",
-        "each point in turn",
+        "each size in turn",
     ]
-    assert tests[0].runs == 10
-    assert tests[2].runs == 60
-    assert tests[2].covered >= 52
+    assert [test.runs for test in tests] == [8, 10, 40]
+    assert tests[2].covered >= 34
     assert all(test.mean_relative_error < 0.01 for test in tests)
 
 
@@ -237,12 +238,12 @@ def test_shards_are_checked(tmp_path):
 
 
 def test_roles_and_habits_are_found_or_asked_for():
-    assert roles_of(["Centralised", "Local", "FedAvg"], "", "", "") == Roles(
-        "FedAvg", "Centralised", "Local", ""
-    )
-    assert roles_of(["pooled", "FedAvg"], "FedAvg", "pooled", "").centralised == "pooled"
-    with pytest.raises(RecordError, match="no federated arm 'FedX'"):
-        roles_of(["FedAvg"], "FedX", "", "")
+    assert roles_of(["Centralised", "Local", "FedAvg"], Roles("")) == ROLES
+    assert roles_of(["pooled", "FedAvg"], Roles("", "pooled")) == Roles("FedAvg", "pooled")
+    with pytest.raises(RecordError, match="--federated: there is no arm 'FedX'"):
+        roles_of(["FedAvg"], Roles("FedX"))
+    with pytest.raises(RecordError, match="no federated arm"):
+        roles_of(["Centralised"], Roles(""))
     rows = made_up_runs().rows
     assert habits_of(rows, None, None) == HABITS
     assert habits_of(rows, 4_096, 10) == Habits(4_096, 10, 4)

@@ -1,0 +1,54 @@
+"""From a table of runs to a plan."""
+
+import polars as pl
+
+from analysis.planner.consortium import Consortium
+from analysis.planner.evidence import gather_evidence
+from analysis.planner.plan import Plan, Roles, make_plan
+from analysis.planner.recorded import habits_of, roles_of, with_own_models
+from analysis.tables.run_table import RunTable
+from wardlaw.errors import RecordError
+
+
+def plan_training(
+    table: RunTable,
+    consortium: Consortium,
+    *,
+    group: str = "arm",
+    roles: Roles | None = None,
+    batch_tokens: int | None = None,
+    local_steps: int | None = None,
+    unit: str = "token",
+    replicates: int = 2000,
+    seed: int = 42,
+) -> Plan:
+    """Plan a federated training from the runs of a study.
+
+    Parameters
+    ----------
+    table : RunTable
+    consortium : Consortium
+    group : str
+        Column of the arms.
+    roles : Roles, optional
+        Names of the arms; those that run records give them where absent or empty.
+    batch_tokens, local_steps : int, optional
+        As in the runs where absent.
+    unit : {"token", "event"}
+        That the table's loss was read in.
+    replicates, seed : int
+        Of the bootstrap.
+
+    Raises
+    ------
+    RecordError
+        If the runs do not support a plan.
+    """
+    if group not in table.rows.columns:
+        there = ", ".join(table.rows.columns)
+        raise RecordError(f"there is no column '{group}'", where="--group", remedy=f"Use one of {there}")
+    known = with_own_models(table, group, unit)
+    named = roles_of(known.rows[group].unique(maintain_order=True).to_list(), roles or Roles(""))
+    habits = habits_of(known.rows.filter(pl.col(group) == named.federated), batch_tokens, local_steps)
+    evidence = gather_evidence(known, group, replicates=replicates, seed=seed)
+    return make_plan(evidence, named, consortium, habits, seed=seed)
