@@ -3,7 +3,6 @@
 from typing import Any
 
 import matplotlib as mpl
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis as DrawnAxis
 from matplotlib.figure import Figure
@@ -61,6 +60,9 @@ def draw_chart(chart: Chart) -> Figure:
             _draw_facet(axes, facet, chart)
         for axes in drawn[len(chart.facets) :]:
             axes.set_visible(False)
+        for axes in drawn[max(0, len(chart.facets) - chart.columns) : len(chart.facets)]:
+            # Matplotlib labels shared axes in the last row alone, which may have gaps.
+            axes.tick_params(labelbottom=True)
         if len(chart.facets) > 1:
             figure.supxlabel(chart.x_label, fontsize=_LABEL_SIZE)
             figure.supylabel(chart.y_label, fontsize=_LABEL_SIZE)
@@ -99,14 +101,12 @@ def _draw_series(axes: Axes, series: Series, style: Style, size: float) -> None:
             axes.plot(x, y, ":" if series.dotted else "-", color=style.colour)
         case Band(x=x, low=low, high=high):
             axes.fill_between(x, low, high, color=style.colour, alpha=0.18, linewidth=0)
-        case Intervals(x=x, y=y):
-            middle = y if series.along == "y" else x
-            ends = np.nan_to_num(np.stack([middle - series.low, series.high - middle])).clip(min=0)
+        case Intervals(y=y, whiskers=whiskers):
             axes.errorbar(
                 series.places,
                 y,
-                yerr=ends if series.along == "y" else None,
-                xerr=ends if series.along == "x" else None,
+                yerr=whiskers if series.along == "y" else None,
+                xerr=whiskers if series.along == "x" else None,
                 fmt=f"{style.marker}{'-' if series.joined else ''}",
                 color=style.colour,
                 markersize=5,

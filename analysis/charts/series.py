@@ -87,5 +87,12 @@ class Intervals:
         """Where the marks stand along x (n,)."""
         return self.aside * self.x
 
+    @property
+    def whiskers(self) -> Array:
+        """Lengths (2, n) from the mark to the low and to the high end; zero where that is unknown."""
+        middle = self.y if self.along == "y" else self.x
+        lengths = np.stack([middle - self.low, self.high - middle])
+        return np.where(np.isfinite(lengths), lengths, 0.0).clip(min=0.0)
+
 
 Series = Points | Line | Band | Intervals

@@ -29,6 +29,7 @@ def report(
     drop_worst_loss: DropWorst = 0,
     group: Group = "",
     reference: Annotated[str, typer.Option(help="Group to compare with; the first if empty.")] = "",
+    objective: Annotated[str, typer.Option(help="huber-log, squares-log or squares.")] = "",
     holdout: Annotated[str, typer.Option(help="Condition of runs to keep out and predict.")] = "",
     tolerance: Annotated[
         float, typer.Option(min=0.0, help="Fraction by which compute may differ within a budget.")
@@ -42,14 +43,18 @@ def report(
     A folder of run records is reported as a study of its arms. A table, or a folder with any option that
     speaks of laws, columns, rows or groups, is reported as runs of unknown origin.
     """
-    if runs.is_dir() and not (law or columns or where or drop_worst_loss or group or reference or holdout):
+    if runs.is_dir() and not (
+        law or columns or where or drop_worst_loss or group or reference or objective or holdout
+    ):
         study = build_report(runs, title=title, unit=loss, replicates=bootstrap, seed=seed)
         page = write_report(study, out)
         label, left_out = data_label(study.runs), study.runs.left_out
         found, doubts = headline(study.runs, study.findings), cautions(study.runs, study.findings)
     else:
         table = chosen_runs(runs, columns, where, drop_worst_loss, loss)
-        asked = TableRequest(tuple(law or ()), group, reference, holdout, tolerance, bootstrap, seed)
+        asked = TableRequest(
+            tuple(law or ()), group, reference, objective, holdout, tolerance, bootstrap, seed
+        )
         built = build_table_report(table, asked, title=title)
         page = write_table_report(built, out)
         label, left_out = built.label, built.dropped

@@ -49,7 +49,7 @@ def _exponents(comparison: Comparison) -> Panel | None:
         f"Exponents against those of {comparison.reference}",
         f"Exponent of each group minus that of {comparison.reference}, both from {law.formula}. Intervals "
         "(95 %) are of the differences within replicates, which draw runs of the same inputs and seed by the "
-        "same numbers.",
+        "same numbers; none are drawn where runs cannot be drawn anew.",
         chart_parameters(
             table,
             f"Differences of exponents from {comparison.reference}",

@@ -57,7 +57,7 @@ def _optima(studies: Sequence[IsoFlop]) -> Panel:
         chart_optima(optima, lines),
         {"optima": optima, "lines": lines},
         [row for study in studies for row in _rows(study)],
-        ["Group"] if any(study.group for study in studies) else ["Approach"],
+        ["Group", "Approach"] if any(study.group for study in studies) else ["Approach"],
     )
 
 

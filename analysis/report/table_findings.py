@@ -33,6 +33,8 @@ class TableRequest:
         Column of the groups; empty for the table's own, or none.
     reference : str
         Group to compare the others with; the first one if empty.
+    objective : str
+        Name of what is minimised; empty for each law's own.
     holdout : str
         Condition of the runs to keep out of the fits; empty for none.
     tolerance : float
@@ -44,6 +46,7 @@ class TableRequest:
     laws: Sequence[str] = ()
     group: str = ""
     reference: str = ""
+    objective: str = ""
     holdout: str = ""
     tolerance: float = 0.01
     replicates: int = 2000
@@ -107,7 +110,9 @@ def analyse_table(table: RunTable, asked: TableRequest) -> TableFindings:
     refusals: list[Refusal] = []
     comparisons: list[Comparison] = []
     for name in asked.laws or _possible_laws(table):
-        request = Request(name, replicates=asked.replicates, seed=asked.seed, holdout=asked.holdout)
+        request = Request(
+            name, asked.objective, replicates=asked.replicates, seed=asked.seed, holdout=asked.holdout
+        )
         attempts = [_fit(part, group, request) for group, part in parts.items()]
         fitted = {one.fit.group: one for one in attempts if isinstance(one, TableFit)}
         fits += fitted.values()
