@@ -33,9 +33,7 @@ def describe_comparison(comparison: Mapping[str, Any]) -> RenderableType:
     ]
     parts += efficiencies
     if efficiencies:
-        parts.append(
-            Text("Defined: share of replicates in which both get there; bands count the others.")
-        )
+        parts.append(Text("Defined: share of replicates in which both get there; bands count the others."))
     parts += [Text(f"! {warning}", style="yellow") for warning in _warnings(comparison)]
     return Group(*parts)
 
