@@ -27,7 +27,7 @@ class Axis:
     counts : bool
         Whether its numbers are counts, shortened to 40 K or 1.2 G.
     values : tuple of float
-        Values to label on a log axis, where they are few enough.
+        Values that a log axis holds; counts are labelled at them, where they are few enough.
     names : tuple of str
         Names of the positions 0, 1, ..., where it has no numbers.
     from_zero : bool

@@ -7,7 +7,7 @@ from typing import Any
 
 from analysis.charts.chart import Axis, Facet, Reference
 from analysis.charts.page_colours import GRID_OF_PAGE, INK_OF_PAGE, MUTED_OF_PAGE
-from analysis.charts.ticks import DECADES_FOR_POWERS_ALONE, MOST_LABELS
+from analysis.charts.ticks import MOST_LABELS
 from analysis.wording import count
 
 
@@ -38,7 +38,7 @@ def axis_layout(axis: Axis, labels: int) -> dict[str, Any]:
     elif axis.counts:
         drawn["tickformat"] = "~s"
     else:
-        drawn["exponentformat"] = "power"
+        drawn |= {"exponentformat": "power", "minexponent": 5}
     if axis.scale == "log":
         drawn |= _log_ticks(axis, labels)
     if axis.from_zero:
@@ -101,10 +101,9 @@ def reference_label(reference: Reference, facet: Facet, place: str) -> Mapping[s
 
 
 def _log_ticks(axis: Axis, labels: int) -> dict[str, Any]:
-    """At the axis's own values where they are few; else at 1, 2, 5 of each decade, or at decades."""
+    """Counts at the axis's own values where they are few; else at 1, 2, 5 of each decade, or at decades."""
     values = sorted(set(axis.values))
-    if 0 < len(values) <= MOST_LABELS:
-        texts = [count(value) for value in values] if axis.counts else None
-        return {"tickmode": "array", "tickvals": values} | ({"ticktext": texts} if texts else {})
+    if axis.counts and 0 < len(values) <= MOST_LABELS:
+        return {"tickmode": "array", "tickvals": values, "ticktext": [count(value) for value in values]}
     decades = math.log10(values[-1] / values[0]) if values else 1.0
-    return {"dtick": "D2" if decades < DECADES_FOR_POWERS_ALONE else math.ceil(decades / (labels - 1))}
+    return {"dtick": "D2" if 4 * decades < labels else math.ceil(decades / (labels - 1))}

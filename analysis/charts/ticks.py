@@ -17,7 +17,7 @@ from analysis.charts.chart import Axis
 from analysis.wording import count
 
 MOST_LABELS = 8
-DECADES_FOR_POWERS_ALONE = 2.0
+_DECADES_FOR_POWERS_ALONE = 2.0
 _INCHES_A_LABEL = 0.5
 
 
@@ -43,10 +43,10 @@ def log_ticks(drawn: DrawnAxis, axis: Axis, low: float, high: float, inches: flo
     apart = all(
         math.log10(after / before) / decades * inches > _INCHES_A_LABEL for before, after in pairwise(values)
     )
-    if 0 < len(values) <= MOST_LABELS and apart:
+    if axis.counts and 0 < len(values) <= MOST_LABELS and apart:
         drawn.set_major_locator(FixedLocator(values))
     else:
-        between = (1.0,) if decades > DECADES_FOR_POWERS_ALONE else (1.0, 3.0)
+        between = (1.0,) if decades > _DECADES_FOR_POWERS_ALONE else (1.0, 3.0)
         drawn.set_major_locator(LogLocator(subs=between, numticks=max(3, int(inches / _INCHES_A_LABEL))))
     if axis.counts:
         drawn.set_major_formatter(FuncFormatter(lambda value, _: count(value)))
