@@ -9,7 +9,7 @@ import polars as pl
 
 from analysis.comparison.curves import Efficiency
 from analysis.comparison.efficiency import input_efficiencies
-from analysis.comparison.exponents import exponent_differences, undetermined_exponents
+from analysis.comparison.exponents import exponent_differences
 from analysis.comparison.groups import taken_apart
 from analysis.comparison.rendering import render_comparison
 from analysis.comparison.slopes import transfer_efficiency
@@ -17,6 +17,7 @@ from analysis.fits.fit import Fit
 from analysis.fits.table_fit import Request, TableFit, fit_table
 from analysis.tables.run_table import RunTable
 from analysis.tables.sample import Sample
+from analysis.uncertainty.flat_optimum import undetermined_exponents
 from analysis.uncertainty.intervals import Interval
 from wardlaw.errors import RecordError
 
@@ -226,7 +227,7 @@ def _doubts(fit: Fit, reference: Fit, paired: int) -> list[str]:
         f"{name} of {one.group} could be 10 % larger or smaller at the same objective, which is flat between "
         "seeds; use --objective squares-log"
         for one in (fit, reference)
-        for name in undetermined_exponents(one)
+        for name in undetermined_exponents(one.law)
     ]
     if fit.is_misfit or reference.is_misfit:
         names = " and ".join(one.group for one in (fit, reference) if one.is_misfit)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import f as fisher
 
+from analysis.fits.doubts import MISFIT_LEVEL, doubts_of_parameters, doubts_of_runs
 from analysis.laws.law import ScalingLaw
 from analysis.solvers.damped_newton import Array
 from analysis.solvers.objective import Objective, to_scale
@@ -14,11 +15,7 @@ from analysis.tables.sample import Sample
 from analysis.uncertainty.bootstrap import Resamples, SeedNoise, resample, seed_noise
 from analysis.uncertainty.intervals import Interval
 from analysis.uncertainty.profile import PROFILE, profile_interval
-from analysis.uncertainty.without_effect import without_effect
 from wardlaw.errors import RecordError
-
-_MISFIT_LEVEL = 0.05
-_EXPONENTS = ("alpha", "beta", "gamma", "kappa", "eta")
 
 
 @dataclass(frozen=True)
@@ -67,7 +64,7 @@ class Fit:
     @property
     def is_misfit(self) -> bool:
         """Whether the lack-of-fit test rejects the law at 5 %."""
-        return self.misfit is not None and self.misfit < _MISFIT_LEVEL
+        return self.misfit is not None and self.misfit < MISFIT_LEVEL
 
     @property
     def residuals(self) -> Array:
@@ -196,11 +193,8 @@ def with_intervals(
         misfit=misfit,
         points=points,
         warnings=(
-            *_warnings(law, intervals, resamples, noise, misfit, points),
-            *(
-                f"{name} went to a limit where no prediction depends on it"
-                for name in without_effect(law, sample.inputs)
-            ),
+            *doubts_of_runs(law, points, resamples, noise, misfit),
+            *doubts_of_parameters(law, sample, intervals),
         ),
     )
 
@@ -220,34 +214,3 @@ def _lack_of_fit(sample: Sample, law: ScalingLaw, noise: SeedNoise, points: int)
     means = np.bincount(cell, off) / counts
     statistic = float((means**2 * counts).sum()) / degrees / noise.deviation**2
     return float(fisher.sf(statistic, degrees, noise.degrees))
-
-
-def _warnings(
-    law: ScalingLaw,
-    intervals: Mapping[str, Interval],
-    resamples: Resamples | None,
-    noise: SeedNoise,
-    misfit: float | None,
-    points: int,
-) -> tuple[str, ...]:
-    found: list[str] = []
-    free = len(law.parameters) - len(law.fixed_)
-    if points == free:
-        found.append(f"{points} points for {free} parameters: the curve passes through them whatever the law")
-    if resamples is None:
-        found.append("no bootstrap: no size has two seeds, and fewer than 20 runs are too few to draw whole")
-    elif noise.degrees and noise.degrees < 10:
-        found.append(f"seed noise rests on {noise.degrees} degrees of freedom")
-    if misfit is not None and misfit < _MISFIT_LEVEL:
-        found.append(
-            "the law misses the sizes' means by more than seed noise explains; its intervals hold seed noise "
-            "only"
-        )
-    found += [
-        f"the interval of {name} includes 0: no scaling was shown"
-        for name in _EXPONENTS
-        if name in intervals and intervals[name].low is not None and not intervals[name].excludes_zero
-    ]
-    if not law.convergence_.converged:
-        found.append("the fitter did not meet its stopping test")
-    return tuple(found)

@@ -62,7 +62,7 @@ class Plan:
     joining : Interval or None
         Per cent that the federated model's loss lies below the sites' own at home; positive is better.
     budgets : tuple of dict
-        Size and loss at other compute budgets.
+        Size, tokens and loss at other compute budgets; ``inside`` is 1 where the runs reach those tokens.
     backtests : tuple of Backtest
         How the arms' laws predict runs that they were not fitted to.
     warnings : tuple of str
@@ -148,9 +148,15 @@ def _budget(arm: Arm, evidence: Evidence, compute: float) -> dict[str, float | N
     try:
         choice = choose_size(arm, evidence, compute)
     except RecordError:
-        return {"compute": compute, "size": None, "tokens": None, "loss": None}
+        return {"compute": compute, "size": None, "tokens": None, "loss": None, "inside": None}
     loss = arm.losses(np.array([choice.size]), np.array([choice.tokens]))[0]
-    return {"compute": compute, "size": choice.size, "tokens": choice.tokens, "loss": float(loss[0])}
+    return {
+        "compute": compute,
+        "size": choice.size,
+        "tokens": choice.tokens,
+        "loss": float(loss[0]),
+        "inside": float(arm.tokens[0] * 0.99 <= choice.tokens <= arm.tokens[1] * 1.01),
+    }
 
 
 def _warnings(arm: Arm, consortium: Consortium, choice: SizeChoice, habits: Habits) -> list[str]:

@@ -10,6 +10,7 @@ from analysis.planner.evidence import Arm
 from analysis.planner.noise import USEFUL_RATIO
 from analysis.planner.outlook import Outlook
 from analysis.planner.size import SizeChoice
+from analysis.solvers.objective import LOG_SQUARES
 from analysis.tables.sample import take_sample
 from wardlaw.errors import RecordError
 
@@ -44,7 +45,7 @@ def private_outlook(arm: Arm, choice: SizeChoice, ratio: float) -> Outlook:
     rows = arm.rows.with_columns(pl.col("S").fill_null(0.0))
     try:
         sample = take_sample(rows, Private.inputs, "L", arm.name)
-        fit = fit_sample(Private(), sample)
+        fit = fit_sample(Private(LOG_SQUARES), sample)
     except RecordError as error:
         return Outlook(_NAME, None, None, (error.what, *notes))
     prediction = predict_at(fit, np.array([[choice.size, choice.tokens, ratio]]))[0]

@@ -107,6 +107,7 @@ def _budgets(plan: "Plan") -> Table:
     for row in plan.budgets:
         shown = ("" if row[key] is None else count(row[key] or 0.0) for key in ("size", "tokens"))
         loss = "too little" if row["loss"] is None else significant(row["loss"], 4)
+        loss += "" if row["inside"] in (1.0, None) else " (extrapolated)"
         table.add_row(f"{row['compute']:.3g}", *shown, loss)
     return table
 

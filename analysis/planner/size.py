@@ -7,6 +7,7 @@ import numpy as np
 from analysis.planner.evidence import Arm, Evidence
 from analysis.solvers.damped_newton import Array
 from analysis.uncertainty.intervals import Interval
+from analysis.wording import count
 from wardlaw.errors import RecordError
 
 _GRID = 600
@@ -84,8 +85,9 @@ def _along_budget(arm: Arm, evidence: Evidence, compute: float) -> SizeChoice:
     chosen = np.flatnonzero(inside)[int(np.argmin(loss[inside]))]
     if not inside[best]:
         notes.append(
-            f"the law's own optimum ({size[best]:.3g} parameters) lies outside what was trained; the choice "
-            "is the best inside"
+            f"the law is lowest at {count(size[best])} parameters and {count(tokens[best])} tokens, outside "
+            f"what was trained (to {count(arm.sizes[1])} and {count(arm.tokens[1])}); the choice is the best "
+            "inside"
         )
     good = size[inside & (loss <= loss[chosen] * (1 + _AS_GOOD))]
     return SizeChoice(
@@ -118,8 +120,8 @@ def _at_one_budget(arm: Arm, evidence: Evidence, compute: float) -> SizeChoice:
         Interval(float(paid[chosen]), None, None),
         (float(good.min()), float(good.max())),
         (
-            f"all runs have one token budget ({tokens:.3g}): nothing says how to share compute between size "
-            f"and tokens, so the budget is kept and the size is bound by {bound}",
+            f"all runs have one token budget ({count(tokens)}): nothing says how to share compute between "
+            f"size and tokens, so the budget is kept and the size is bound by {bound}",
         ),
     )
 
@@ -127,6 +129,6 @@ def _at_one_budget(arm: Arm, evidence: Evidence, compute: float) -> SizeChoice:
 def _off_budget(arm: Arm, tokens: Array) -> str:
     side = "more" if tokens.min() > arm.tokens[1] else "fewer"
     return (
-        f"every size trained would see {side} tokens ({tokens.min():.3g} to {tokens.max():.3g}) than in "
-        f"the runs ({arm.tokens[0]:.3g} to {arm.tokens[1]:.3g}): its loss is extrapolated"
+        f"every size trained would see {side} tokens ({count(tokens.min())} to {count(tokens.max())}) than "
+        f"in the runs ({count(arm.tokens[0])} to {count(arm.tokens[1])}): its loss is extrapolated"
     )

@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 
 from analysis.comparison.compare import Contrast
-from analysis.comparison.exponents import exponent_names
 from analysis.fits.table_fit import TableFit, left_out
 from analysis.isoflop.study import IsoFlop
 from analysis.report.table_findings import TableFindings
 from analysis.tables.columns import LETTERS
+from analysis.uncertainty.flat_optimum import exponent_names
 from analysis.wording import count, interval_text
 
 _MOST_SENTENCES = 4

@@ -1,0 +1,54 @@
+"""What may be wrong with a fit, in sentences that stand in its result."""
+
+from collections.abc import Mapping
+
+from analysis.laws.law import ScalingLaw
+from analysis.tables.sample import Sample
+from analysis.uncertainty.bootstrap import Resamples, SeedNoise
+from analysis.uncertainty.flat_optimum import exponent_names, undetermined_exponents
+from analysis.uncertainty.intervals import Interval
+from analysis.uncertainty.without_effect import without_effect
+
+MISFIT_LEVEL = 0.05
+_FEW_DEGREES = 10
+
+
+def doubts_of_runs(
+    law: ScalingLaw, points: int, resamples: Resamples | None, noise: SeedNoise, misfit: float | None
+) -> list[str]:
+    """What the runs were too few for, or do not follow."""
+    found = []
+    free = len(law.parameters) - len(law.fixed_)
+    if points == free:
+        found.append(f"{points} points for {free} parameters: the curve passes through them whatever the law")
+    if resamples is None:
+        found.append("no bootstrap: no size has two seeds, and fewer than 20 runs are too few to draw whole")
+    elif noise.degrees and noise.degrees < _FEW_DEGREES:
+        found.append(f"seed noise rests on {noise.degrees} degrees of freedom")
+    if misfit is not None and misfit < MISFIT_LEVEL:
+        found.append(
+            "the law misses the sizes' means by more than seed noise explains; its intervals hold seed noise "
+            "only"
+        )
+    return found
+
+
+def doubts_of_parameters(law: ScalingLaw, sample: Sample, intervals: Mapping[str, Interval]) -> list[str]:
+    """Parameters that the runs do not determine, and a solver that did not end."""
+    found = [
+        f"the interval of {name} includes 0: no scaling was shown"
+        for name in exponent_names(law)
+        if intervals[name].low is not None and not intervals[name].excludes_zero
+    ]
+    found += [
+        f"{name} could be 10 % larger or smaller at the same objective, which is flat between seeds: use "
+        "--objective squares-log"
+        for name in undetermined_exponents(law)
+    ]
+    if not law.convergence_.converged:
+        found.append("the fitter did not meet its stopping test")
+    found += [
+        f"{name} went to a limit where no prediction depends on it"
+        for name in without_effect(law, sample.inputs)
+    ]
+    return found
