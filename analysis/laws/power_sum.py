@@ -102,7 +102,9 @@ class PowerSum(ScalingLaw):
         """Coefficients from their logs at the centre; exponents as they are."""
         terms = len(cls.coefficients)
         powers = theta[..., terms:]
-        return np.concatenate([np.exp(theta[..., :terms] - powers @ centre.T), powers], axis=-1)
+        # A coefficient that the runs hardly bound may be beyond any number in a replicate.
+        with np.errstate(over="ignore"):
+            return np.concatenate([np.exp(theta[..., :terms] - powers @ centre.T), powers], axis=-1)
 
     @classmethod
     def internal(cls, natural: Array, centre: Array) -> Array:
