@@ -4,7 +4,8 @@
   const narrowest = 230, edge = 44;
   const config = {
     displaylogo: false, responsive: false, showLink: false, plotlyServerURL: "",
-    modeBarButtonsToRemove: ["toImage", "sendDataToCloud", "select2d", "lasso2d", "autoScale2d"],
+    // Named one by one: by default plotly adds buttons that send the chart's data to its makers.
+    modeBarButtons: [["zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]],
   };
 
   const coloured = (value, style) => {

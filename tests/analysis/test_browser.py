@@ -158,6 +158,14 @@ def test_charts_are_drawn_without_a_request_or_a_complaint(browser, pages, kind)
     assert browser.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
+def test_no_button_sends_a_chart_anywhere(browser, pages):
+    """Plotly's default buttons include one that posts the data to its makers' servers."""
+    browser.open(pages["study"])
+    titles = "[...new Set([...document.querySelectorAll('.modebar-btn')].map(b => b.dataset.title))].join()"
+    found = set(browser.evaluate(titles).split(","))
+    assert found == {"Zoom", "Pan", "Zoom in", "Zoom out", "Reset axes"}
+
+
 def test_on_paper_the_static_figure_stands(browser, pages):
     browser.open(pages["study"])
     browser.ask("Emulation.setEmulatedMedia", media="print")
