@@ -11,7 +11,7 @@ export FLWR_DISABLE_UPDATE_CHECK := 1
 export FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION := 1
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: demo test test-all lint bench lock flower-config clean
+.PHONY: demo plan test test-all lint bench lock flower-config clean
 
 $(VENV)/installed: requirements.lock pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -22,6 +22,12 @@ $(VENV)/installed: requirements.lock pyproject.toml
 demo: $(DEMO)/runs/oracle.json
 	$(BIN)/wardlaw simulate study studies/demo.toml --federation $(DEMO)/federation --out $(DEMO)/runs
 	$(BIN)/wardlaw analysis report $(DEMO)/runs --out $(DEMO)/report --title "Demo: four synthetic hospitals"
+
+# Two more token budgets of the demo, and what its hospitals should train.
+plan: demo
+	$(BIN)/wardlaw simulate study studies/demo-budgets.toml --federation $(DEMO)/federation --out $(DEMO)/budgets
+	$(BIN)/wardlaw simulate shards $(DEMO)/federation --out $(DEMO)/sites.csv
+	$(BIN)/wardlaw analysis plan $(DEMO) --sites $(DEMO)/sites.csv --compute 1e12 --json $(DEMO)/plan.json
 
 $(DEMO)/hospitals/generator.json: $(VENV)/installed
 	rm -rf $(DEMO)

@@ -15,6 +15,7 @@ from analysis.planner.evidence import gather_evidence
 from analysis.planner.noise import averaged_ratio, noise_multiplier, site_noises
 from analysis.planner.outlook import outlooks
 from analysis.planner.plan import Roles, make_plan
+from analysis.planner.planning import plan_training
 from analysis.planner.recorded import habits_of, roles_of
 from analysis.planner.rendering import render_plan
 from analysis.planner.schedule import Habits, schedule_run
@@ -264,3 +265,6 @@ def test_command_on_run_records(study, tmp_path):
     assert {"choice", "schedule", "losses", "backtests", "warnings"} <= made.keys()
     table = read_runs(study).rows
     assert made["choice"]["tokens"] == table["D"][0]
+    again = plan_training(read_runs(study), Consortium(read_shards(sites), 1e12), replicates=200)
+    assert again.losses[0].mean.estimate == made["losses"][0]["mean"]["estimate"]
+    assert "Plan for 4 sites" in again.summary()
