@@ -53,3 +53,49 @@ class PowerLaw(PowerSum):
         """An irreducible term, and minus log N."""
         size = -np.log(inputs)
         return np.stack([np.zeros_like(size), size], axis=1)
+
+
+class PurePowerLawOfTokens(PurePowerLaw):
+    """L(D) = A D^-alpha (arXiv 2001.08361, equation 1.2), at one size or none that matters.
+
+    Free parameters: as in ``PurePowerLaw``.
+    """
+
+    name = "pure-power-D"
+    formula = "L(D) = A D^-alpha"
+    source = "Kaplan et al. 2020, arXiv 2001.08361, equation 1.2"
+    inputs = ("D",)
+
+
+class PurePowerLawOfCompute(PurePowerLaw):
+    """L(C) = A C^-alpha (arXiv 2001.08361, equation 1.3), along the best use of compute.
+
+    Free parameters: as in ``PurePowerLaw``.
+    """
+
+    name = "pure-power-C"
+    formula = "L(C) = A C^-alpha"
+    source = "Kaplan et al. 2020, arXiv 2001.08361, equation 1.3"
+    inputs = ("C",)
+
+
+class PowerLawOfTokens(PowerLaw):
+    """L(D) = E + A D^-alpha (arXiv 2010.14701, equation 1.1, in tokens).
+
+    Free parameters: as in ``PowerLaw``; E is what remains at infinite tokens and the runs' size.
+    """
+
+    name = "power-D"
+    formula = "L(D) = E + A D^-alpha"
+    inputs = ("D",)
+
+
+class PowerLawOfCompute(PowerLaw):
+    """L(C) = E + A C^-alpha (arXiv 2010.14701, equation 1.1, in compute).
+
+    Free parameters: as in ``PowerLaw``; the runs should be those that make the best use of compute.
+    """
+
+    name = "power-C"
+    formula = "L(C) = E + A C^-alpha"
+    inputs = ("C",)

@@ -11,7 +11,14 @@ from analysis.laws.kaplan import Kaplan
 from analysis.laws.law import ScalingLaw
 from analysis.laws.loss_to_loss import LossToLoss
 from analysis.laws.overtraining import Overtraining
-from analysis.laws.power_law import PowerLaw, PurePowerLaw
+from analysis.laws.power_law import (
+    PowerLaw,
+    PowerLawOfCompute,
+    PowerLawOfTokens,
+    PurePowerLaw,
+    PurePowerLawOfCompute,
+    PurePowerLawOfTokens,
+)
 from analysis.laws.private import Private, PrivatePower
 from analysis.laws.replicas import ReplicasExponent, ReplicasOffset, ReplicasPower, ReplicasSum
 from wardlaw.errors import RecordError
@@ -21,6 +28,10 @@ LAWS: dict[str, type[ScalingLaw]] = {
     for law in (
         PurePowerLaw,
         PowerLaw,
+        PurePowerLawOfTokens,
+        PowerLawOfTokens,
+        PurePowerLawOfCompute,
+        PowerLawOfCompute,
         BrokenPower,
         Chinchilla,
         Kaplan,
