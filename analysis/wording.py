@@ -1,10 +1,21 @@
-"""Numbers and intervals as a reader sees them."""
+"""Numbers and names as a reader sees them."""
 
 import math
+import re
+import unicodedata
 
-from analysis.uncertainty.intervals import Interval
+GREEK = {
+    "eps": "\N{GREEK SMALL LETTER EPSILON}",
+    **{
+        name: unicodedata.lookup(f"GREEK SMALL LETTER {name}")
+        for name in ("alpha", "beta", "gamma", "delta", "eta", "kappa", "mu", "nu")
+    },
+}
+"""Letters by the names that laws spell them out with."""
 
-_WIDE = 5.0
+# A part of a hyphenated word, as in proximal-mu, is a word.
+_SPELT_OUT = re.compile(rf"(?<!\w)(?<!\w-)({'|'.join(GREEK)})(\d?)(?![\w-])")
+_SUBSCRIPTS = {ord(str(digit)): chr(0x2080 + digit) for digit in range(10)}
 _PREFIXES = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "K"))
 
 
@@ -40,37 +51,12 @@ def significant(value: float, digits: int = 3) -> str:
     return f"{value:,.{decimals}f}" if abs(value) < 1e6 and decimals < 8 else f"{value:.{digits - 1}e}"
 
 
-def interval_text(interval: Interval, *, decimals: int | None = None, unit: str = "") -> str:
-    """An estimate with its interval, all to the decimals that the interval's width supports.
-
-    Where the interval of a positive quantity spans its magnitude, or has no end, each number has two
-    digits of its own.
+def greek(text: str) -> str:
+    r"""A text with the letters of its formulas, and their numbers as subscripts.
 
     Examples
     --------
-    >>> interval_text(Interval(0.3581, 0.3342, 0.3733))
-    '0.358 (0.334 to 0.373)'
-    >>> interval_text(Interval(8.12, 5.24, 360_623_115.0))
-    '8.1 (5.2 to 3.6e+08)'
-    >>> interval_text(Interval(4.41, 0.0, math.inf))
-    '4.4 (0 to inf)'
-    >>> interval_text(Interval(3.14, None, None), unit=" %")
-    '3.14 % (no interval)'
+    >>> print(greek("gamma1 at proximal-mu 0.1").encode("ascii", "namereplace").decode())
+    \N{GREEK SMALL LETTER GAMMA}\N{SUBSCRIPT ONE} at proximal-mu 0.1
     """
-    if interval.low is None or interval.high is None:
-        shown = significant(interval.estimate) if decimals is None else f"{interval.estimate:.{decimals}f}"
-        return f"{shown}{unit} (no interval)"
-    ends = (interval.estimate, interval.low, interval.high)
-    width = interval.high - interval.low
-    wide = interval.low > 0 and width > _WIDE * interval.estimate
-    if decimals is None and (wide or not math.isfinite(width)):
-        estimate, low, high = (significant(end, 2) for end in ends)
-        return f"{estimate}{unit} ({low} to {high})"
-    places = decimals if decimals is not None else _decimals(width)
-    estimate, low, high = (f"{round(end, places) + 0.0:,.{places}f}" for end in ends)
-    return f"{estimate}{unit} ({low} to {high})"
-
-
-def _decimals(width: float) -> int:
-    """Decimals that show two digits of an interval's width."""
-    return min(8, max(0, 1 - math.floor(math.log10(width)))) if width > 0 else 3
+    return _SPELT_OUT.sub(lambda found: GREEK[found[1]] + found[2].translate(_SUBSCRIPTS), text)

@@ -7,8 +7,9 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from analysis.uncertainty.interval_text import interval_text
 from analysis.uncertainty.intervals import Interval
-from analysis.wording import interval_text, significant
+from analysis.wording import significant
 
 _WIDTH = 110
 _SHOWN = 8

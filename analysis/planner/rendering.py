@@ -7,8 +7,9 @@ from rich.table import Table
 from rich.text import Text
 
 from analysis.planner.outlook import Outlook
+from analysis.uncertainty.interval_text import interval_text
 from analysis.uncertainty.intervals import Interval
-from analysis.wording import count, interval_text, significant
+from analysis.wording import count, significant
 
 if TYPE_CHECKING:
     from analysis.planner.plan import Plan

@@ -5,7 +5,8 @@ import polars as pl
 from analysis.fits.fit import determines_exponent
 from analysis.report.findings import Findings
 from analysis.tables.records import Runs
-from analysis.wording import count, interval_text
+from analysis.uncertainty.interval_text import interval_text
+from analysis.wording import count
 
 _FEW_SEEDS = 5
 _FEW_SIZES = 6

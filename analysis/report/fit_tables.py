@@ -5,7 +5,8 @@ from typing import Any
 
 from analysis.fits.fit import Fit
 from analysis.report.findings import Findings, Refusal
-from analysis.wording import interval_text, significant
+from analysis.uncertainty.interval_text import interval_text
+from analysis.wording import significant
 
 
 def fit_tables(fits: Sequence[Fit], drawn: Collection[Fit]) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from analysis.charts.styles import INK, Style, group_styles, ordered_styles
 from analysis.isoflop.frames import curve_frame, line_frame, optimum_frame, point_frame
 from analysis.isoflop.study import IsoFlop
 from analysis.report.panel import Panel
-from analysis.wording import interval_text
+from analysis.uncertainty.interval_text import interval_text
 
 _LINE_POINTS = 30
 # What a parabola needs.

@@ -10,12 +10,11 @@ from analysis.charts.series import Band, Intervals, Line, Points, Series, floats
 from analysis.charts.styles import Style, ordered_styles
 from analysis.report.figures import fitted_curve
 from analysis.tables.columns import LETTERS
-from analysis.wording import count
+from analysis.wording import count, greek
 
 _COUNTED = frozenset("NDUTMH")
 # Intervals that span so much are drawn in the log, unless an end is as good as zero.
 _WIDE, _VANISHING = 30.0, 1e9
-_GREEK = {"alpha": "α", "beta": "β", "gamma": "γ", "kappa": "κ"}  # noqa: RUF001
 
 
 def letter_axis(letter: str, values: pl.Series) -> Axis:
@@ -169,7 +168,7 @@ def _parameter_facet(
         for place, group in enumerate(table["group"])
     )
     axis = Axis("Estimate", "log" if logarithmic else "linear", values=tuple(spans) if logarithmic else ())
-    return Facet(axis, Axis("", names=tuple(groups)), series, _GREEK.get(name, name), references)
+    return Facet(axis, Axis("", names=tuple(groups)), series, greek(name), references)
 
 
 def _label(letter: str) -> str:

@@ -19,9 +19,15 @@ from analysis.charts.svg import inline_svg
 from analysis.options import write_numbers
 from analysis.report.links import csv_link, svg_link
 from analysis.report.panel import Panel
-from analysis.wording import count, significant
+from analysis.wording import GREEK, count, greek, significant
 from wardlaw import __version__
 from wardlaw.files import write_text_atomically
+
+_MINUS = "\N{MINUS SIGN}"
+# A number, a letter or what stands in brackets, with its sign.
+_EXPONENT = re.compile(r"\^(-?(?:\w+(?:\.\d+)?|\([^()]*\)))")
+# A sign and no hyphen: what follows is a number, a letter of a formula or a bracket.
+_NEGATIVE = re.compile(rf"(?<![\w-])-(?=[\d({''.join(GREEK.values())}]|\w(?:\b|_))|(?<= )-(?= )")
 
 PAGE, NUMBERS, FIGURES = "report.html", "report.json", "figures"
 
@@ -75,10 +81,15 @@ def write_page(page: str, numbers: Mapping[str, Any], panels: Sequence[Panel], o
 
 
 def mathematics(text: str) -> Markup:
-    """A formula or a sentence with one, with raised exponents and Greek letters."""
-    raised = re.sub(r"\^(-?\w+)", r"<sup>\1</sup>", str(escape(text)))
-    greek = re.sub(r"\b(alpha|beta|gamma|kappa)\b", r"&\1;", raised)
-    return Markup(re.sub(r"(?<![\w-])-(?=[\d&])", "&minus;", greek))
+    """A formula or a sentence with one, with raised exponents, Greek letters and minus signs."""
+    raised = _EXPONENT.sub(_raise, greek(str(escape(text))))
+    return Markup(_NEGATIVE.sub(_MINUS, raised))
+
+
+def _raise(exponent: re.Match[str]) -> str:
+    """An exponent without the brackets that raising it makes idle."""
+    raised = exponent[1].removeprefix("(").removesuffix(")") if exponent[1][0] == "(" else exponent[1]
+    return f"<sup>{raised.replace('-', _MINUS)}</sup>"
 
 
 def _static(panel: Panel) -> Markup:

@@ -7,8 +7,9 @@ from analysis.report.sweeps import Sweep
 from analysis.tables.arms import CENTRALISED, LOCAL
 from analysis.tables.records import Runs
 from analysis.uncertainty.bootstrap import POOLED_DEVIATIONS
+from analysis.uncertainty.interval_text import interval_text
 from analysis.uncertainty.intervals import Interval
-from analysis.wording import count, interval_text, significant
+from analysis.wording import count, significant
 
 _WIDE_PERCENT = 0.1
 

@@ -8,7 +8,8 @@ from analysis.isoflop.study import IsoFlop
 from analysis.report.table_findings import TableFindings
 from analysis.tables.columns import LETTERS
 from analysis.uncertainty.flat_optimum import exponent_names
-from analysis.wording import count, interval_text
+from analysis.uncertainty.interval_text import interval_text
+from analysis.wording import count
 
 _MOST_SENTENCES = 4
 

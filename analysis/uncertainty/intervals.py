@@ -8,6 +8,8 @@ from scipy.stats import norm, t
 from analysis.solvers.damped_newton import Array
 
 LEVEL = 0.95
+DEFAULT_REPLICATES, DEFAULT_SEED = 2000, 42
+"""Of every bootstrap, unless others are asked for."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from analysis.report.cautions import cautions
 from analysis.report.findings import analyse
 from analysis.tables.records import load_runs
 from analysis.uncertainty.bootstrap import Interval
-from analysis.wording import interval_text
+from analysis.uncertainty.interval_text import interval_text
 from wardlaw.seeds import generator
 
 SIZES = {"xs": 10_000, "40k": 40_000, "150k": 150_000, "330k": 330_000}

@@ -14,9 +14,12 @@ import pytest
 from typer.testing import CliRunner
 
 from analysis.cli import app
+from analysis.laws.registry import LAWS, find_law
 from analysis.report.findings import analyse
+from analysis.report.page import mathematics
 from analysis.report.report import build_report, digest, render, write_report
 from analysis.tables.records import load_runs
+from analysis.wording import GREEK
 from wardlaw.errors import RecordError
 
 REPLICATES = 300
@@ -278,3 +281,15 @@ def test_commands_print_and_write_what_they_found(study, tmp_path):
     assert "report.html" in reported.output
     with pytest.raises(RecordError, match="no column 'colour'"):
         runner.invoke(app, ["fit", str(study), "--law", "power", "--group", "colour"], catch_exceptions=False)
+
+
+def test_formulas_of_all_laws_are_set_without_carets_or_spelt_letters():
+    shown = [str(mathematics(find_law(name).formula)) for name in LAWS]
+    assert not [
+        formula for formula in shown if "^" in formula or re.search(r"alpha|beta|eta|mu|nu|eps", formula)
+    ]
+    assert "N<sup>\N{MINUS SIGN}({alpha} \N{MINUS SIGN} {kappa} M)</sup>".format(**GREEK) in " ".join(shown)
+    assert "M<sup>{mu} log H</sup>".format(**GREEK) in " ".join(shown)
+    assert str(mathematics("--objective squares-log, <b> at -3.2")) == (
+        "--objective squares-log, &lt;b&gt; at \N{MINUS SIGN}3.2"
+    )
