@@ -14,6 +14,8 @@ from analysis.importance.rank_correlation import RankCorrelation, spearman
 # A correlation over all runs that is so much above that within a group is mostly between groups.
 _MUCH_HIGHER = 0.2
 _TOGETHER = 0.9
+# A share of single runs among the configurations above which seeds do not seem to repeat any.
+_MOSTLY_SINGLE = 0.9
 
 
 def cautions(
@@ -27,6 +29,7 @@ def cautions(
     found = (
         _pooling(space, agreement),
         _no_skill(agreement),
+        _seeds_apart(space),
         _unlooked_at(space),
         _few(space, agreement),
         *_features(space, permutation),
@@ -58,6 +61,21 @@ def _no_skill(agreement: tuple[Agreement, ...]) -> str:
     if pooled.explained > 0 and (pooled.pearson.low is None or pooled.pearson.low > 0):
         return ""
     return "the forests predict unseen runs hardly better than the mean does: their importances say nothing"
+
+
+def _seeds_apart(space: DesignSpace) -> str:
+    """Repeats that their features tell apart lie in different folds, and one gives away the other."""
+    rows = space.table.rows
+    if "seed" not in rows.columns or space.configurations <= _MOSTLY_SINGLE * len(rows):
+        return ""
+    runs = rows.group_by("seed").len()["len"]
+    if len(runs) < 2 or len(runs) > len(rows) / 2:
+        return ""
+    return (
+        f"{len(rows)} runs of {len(runs)} seeds are {space.configurations} configurations: if the seeds repeat "
+        "a design, a feature that differs between them lets the forests see the runs they are tried on; name "
+        "settings, not what was measured"
+    )
 
 
 def _unlooked_at(space: DesignSpace) -> str:

@@ -53,8 +53,8 @@ class DesignSpace:
     metric : ndarray (n,)
     features : tuple of Feature
     configuration : ndarray (n,) of int
-        Runs with the same hyper-parameters are one configuration: they differ in their seed, or in what
-        was not named.
+        Runs with the same hyper-parameters, numbers within 1 %, are one configuration: they differ in
+        their seed, or in what was not named.
     within : str
         Column of the groups; empty if there are none.
     group : ndarray (n,) of int

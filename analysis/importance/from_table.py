@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
-from analysis.importance.design_space import CATEGORY, NUMBER, DesignSpace, Feature, Labels
+from analysis.importance.configurations import number_configurations, number_rows
+from analysis.importance.design_space import CATEGORY, NUMBER, DesignSpace, Feature
 from analysis.tables.run_table import RunTable
 from wardlaw.errors import RecordError
 
@@ -52,9 +53,9 @@ def take_design_space(table: RunTable, metric: str, features: Sequence[str], wit
         metric_name=metric,
         metric=rows[metric].cast(pl.Float64).to_numpy(),
         features=tuple(_feature(rows[name]) for name in features),
-        configuration=_numbered(rows.select(features)),
+        configuration=number_configurations(rows.select(features)),
         within=within,
-        group=_numbered(groups) if within else np.zeros(len(rows), dtype=np.int64),
+        group=number_rows(groups) if within else np.zeros(len(rows), dtype=np.int64),
         groups=tuple(distinct) if within else (),
     )
 
@@ -70,27 +71,11 @@ def _check_names(table: RunTable, metric: str, features: Sequence[str], within: 
         )
     named = [("--metric", metric), *(("--features", name) for name in features)]
     for option, name in [*named, *([("--within", within)] if within else [])]:
-        if name not in table.rows.columns:
-            raise RecordError(
-                f"there is no column '{name}'",
-                where=option,
-                remedy=f"Use one of {', '.join(table.rows.columns)}",
-            )
+        table.check_column(name, option)
 
 
 def _with_metric(table: RunTable, metric: str) -> RunTable:
-    if not table.rows.schema[metric].is_numeric():
-        raise RecordError(
-            f"{metric} is not a column of numbers (its first value is {table.rows[metric][0]!r})",
-            where="--metric",
-            remedy="Mend the values, or name another column",
-        )
-    value = pl.col(metric).cast(pl.Float64)
-    kept = (
-        table.without(value.is_null(), f"{metric} is missing")
-        .without(value.is_nan(), f"{metric} is not a number")
-        .without(value.is_infinite(), f"{metric} is infinite")
-    )
+    kept = table.with_numbers(metric, "--metric")
     if kept.rows.is_empty():
         raise RecordError(f"no run has a {metric}", where="--metric", remedy="Name another column")
     if kept.rows[metric].n_unique() == 1:
@@ -138,10 +123,3 @@ def _number(column: pl.Series) -> Feature:
     if present.min() > 0 and present.max() >= _DECADES * present.min():
         values = np.log(values)
     return Feature(column.name, NUMBER, (column.name,), values[:, None])
-
-
-def _numbered(rows: pl.DataFrame) -> Labels:
-    """Distinct rows numbered in the order in which they appear."""
-    numbered = rows.with_row_index("row number")
-    first = numbered.select(pl.col("row number").first().over(rows.columns)).to_series().to_numpy()
-    return np.unique(first, return_inverse=True)[1].astype(np.int64)

@@ -5,11 +5,12 @@ import json
 import numpy as np
 import polars as pl
 import pytest
-from scipy.stats import false_discovery_control, pearsonr, rankdata, spearmanr
+from scipy.stats import false_discovery_control, pearsonr, spearmanr
 from typer.testing import CliRunner
 
 from analysis import importance, read_runs
 from analysis.cli import app
+from analysis.importance.configurations import number_nearly_equal
 from analysis.importance.forest import deal_folds, fit_forests
 from analysis.importance.from_table import take_design_space
 from analysis.importance.pareto import on_front
@@ -34,7 +35,8 @@ def synthetic_space(runs: int = 180) -> pl.DataFrame:
         {
             "optimizer": optimizer,
             "depth": depth,
-            "learning_rate": 10 ** random.uniform(-4, -2, runs),
+            # No two within 1 %: each run is a configuration of its own.
+            "learning_rate": np.geomspace(1e-4, 1e-2, runs)[random.uniform(size=runs).argsort()],
             "colour": random.choice(["red", "green", "blue", "grey"], runs),
             "flops": 10 ** random.uniform(8, 10, runs),
             "score": score,
@@ -156,9 +158,55 @@ def test_rank_correlations_are_those_of_scipy(study, table):
         assert one.rho.low < one.rho.estimate < one.rho.high
 
 
-def test_ranks_do_not_change_with_a_log():
-    values = 10 ** np.random.default_rng(3).uniform(-5, -1, 50)
-    assert (rankdata(values) == rankdata(np.log(values))).all()
+def test_a_feature_of_many_decades_is_taken_by_its_log_and_keeps_its_ranks(tmp_path):
+    rate = 10 ** np.random.default_rng(3).uniform(-6, -1, 50)
+    rows = pl.DataFrame({"learning_rate": rate, "loss": 3 + (np.log10(rate) + 3) ** 2 + rate})
+    rows.write_csv(tmp_path / "space.csv")
+    space = take_design_space(read_runs(tmp_path / "space.csv"), "loss", ["learning_rate"])
+    np.testing.assert_allclose(space.features[0].values[:, 0], np.log(rate), rtol=1e-12)
+    (found,) = rank_correlations(space)
+    assert found.rho.estimate == pytest.approx(spearmanr(rate, rows["loss"]).statistic, abs=1e-12)
+
+
+def repeated_space(*, counted: float) -> pl.DataFrame:
+    """SYNTHETIC: 24 designs of two seeds. FLOPs set the loss; each design has an error that seeds share.
+
+    ``counted`` is by what share the FLOPs of a design differ between its seeds.
+    """
+    random = np.random.default_rng(5)
+    flops, error = np.geomspace(1e9, 1e11, 24), random.normal(scale=0.3, size=24)
+    seeds = [
+        pl.DataFrame(
+            {
+                "flops": flops * (1 + counted * random.uniform(size=24)),
+                "seed": seed,
+                "loss": 4 - 0.05 * np.log(flops) + error + random.normal(scale=0.01, size=24),
+            }
+        )
+        for seed in (0, 1)
+    ]
+    return pl.concat(seeds)
+
+
+@pytest.mark.parametrize("counted", [0.0, 5e-4])
+def test_a_seed_does_not_give_away_the_other_by_its_counted_flops(tmp_path, counted):
+    repeated_space(counted=counted).write_csv(tmp_path / "space.csv")
+    found = importance(read_runs(tmp_path / "space.csv"), "loss", ["flops"], replicates=100)
+    assert found.space.configurations == 24
+    # The forests could know a design's error only from its other seed, which explains 90 % of the variance.
+    assert found.agreement[0].explained < 0.2
+    assert not any("seeds are" in warning for warning in found.warnings)
+
+
+def test_seeds_that_features_tell_apart_are_a_warning(tmp_path):
+    repeated_space(counted=0.1).write_csv(tmp_path / "space.csv")
+    found = importance(read_runs(tmp_path / "space.csv"), "loss", ["flops"], replicates=100)
+    assert any("48 runs of 2 seeds are 4" in warning for warning in found.warnings)
+
+
+def test_near_numbers_are_one_value_and_no_chain_joins_two():
+    counted = np.array([100.0, 100.9, 101.8, 0.99, 0.999, 0.9, np.nan, 0.0, np.nan, -5.0, -4.99, 1.0, 1.001])
+    assert number_nearly_equal(counted).tolist() == [7, 7, 8, 3, 4, 2, 9, 1, 9, 0, 0, 5, 6]
 
 
 def test_seeds_of_one_configuration_are_no_further_evidence(tmp_path):
