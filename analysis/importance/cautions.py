@@ -72,9 +72,9 @@ def _seeds_apart(space: DesignSpace) -> str:
     if len(runs) < 2 or len(runs) > len(rows) / 2:
         return ""
     return (
-        f"{len(rows)} runs of {len(runs)} seeds are {space.configurations} configurations: if the seeds repeat "
-        "a design, a feature that differs between them lets the forests see the runs they are tried on; name "
-        "settings, not what was measured"
+        f"{len(rows)} runs of {len(runs)} seeds are {space.configurations} configurations: if the seeds "
+        "repeat a design, a feature that differs between them lets the forests see the runs they are tried "
+        "on; name settings, not what was measured"
     )
 
 

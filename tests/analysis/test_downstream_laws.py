@@ -57,27 +57,6 @@ def test_noise_free_curves_are_recovered(law, curve, truth):
     assert fitted.convergence_.converged
 
 
-@pytest.mark.parametrize("law", LAWS)
-def test_jacobian_against_central_differences(law):
-    random = np.random.default_rng(0)
-    features = law.features(LOSS[:, None])
-    features = features - law.centre(features)
-    theta = random.normal(size=(4, len(law.parameters)))
-    _, jacobian = law.curve(features, theta)
-    h = np.finfo(float).eps ** (1 / 3)
-    for p, shift in enumerate(h * np.eye(theta.shape[1])):
-        above, below = (law.curve(features, theta + sign * shift)[0] for sign in (1, -1))
-        np.testing.assert_allclose(jacobian[..., p], (above - below) / (2 * h), rtol=1e-6, atol=1e-7)
-
-
-@pytest.mark.parametrize("law", LAWS)
-@pytest.mark.parametrize("fixed", [(), "all"])
-def test_coordinates_of_the_solver_and_back(law, fixed):
-    centre = law.centre(law.features(LOSS[:, None]), law.parameters if fixed else ())
-    theta = np.random.default_rng(1).normal(size=(5, len(law.parameters)))
-    np.testing.assert_allclose(law.internal(law.natural(theta, centre), centre), theta, rtol=1e-9, atol=1e-9)
-
-
 @pytest.mark.parametrize(("law", "curve", "truth"), [SURFACES[0], SURFACES[3], SURFACES[5]])
 def test_every_parameter_can_be_given(law, curve, truth):
     target = curve(LOSS, **truth)

@@ -72,24 +72,6 @@ def test_one_site_or_one_step_is_chinchilla():
     assert (federated.predict(apart) > chinchilla.predict(here) * 1.001).all()
 
 
-def test_jacobian_against_central_differences():
-    random = np.random.default_rng(0)
-    features = Federated.features(np.exp(random.normal(size=(7, 4))))
-    theta = random.normal(size=(3, 7))
-    _, jacobian = Federated.curve(features, theta)
-    h = np.finfo(float).eps ** (1 / 3)
-    for p, shift in enumerate(h * np.eye(7)):
-        above, below = (Federated.curve(features, theta + sign * shift)[0] for sign in (1, -1))
-        np.testing.assert_allclose(jacobian[..., p], (above - below) / (2 * h), atol=1e-8)
-
-
-def test_coordinates_of_the_solver_and_back():
-    centre = Federated.centre(Federated.features(design()))
-    theta = np.random.default_rng(1).normal(size=(5, 7))
-    back = Federated.internal(Federated.natural(theta, centre), centre)
-    np.testing.assert_allclose(back, theta, rtol=1e-9, atol=1e-9)
-
-
 def test_a_single_number_of_local_steps_is_enough_for_drift_there():
     inputs = design(steps=(30,))
     law = Federated().fit(inputs, loss(*inputs.T))
@@ -97,17 +79,17 @@ def test_a_single_number_of_local_steps_is_enough_for_drift_there():
 
 
 @pytest.mark.parametrize(
-    ("inputs", "fixed", "message"),
+    ("inputs", "message"),
     [
-        (design(steps=(1,)), {}, r"same M\^log H"),
-        (design() * (1, 1, 0, 1) + (0, 0, 1, 0), {}, r"same M\^log H"),
-        (design()[:, [0, 0, 2, 3]] * (1, 20, 1, 1), {}, "N and D grow together"),
-        (design() * (1, 1, 1, 0), {}, "values of H are not positive"),
+        (design(steps=(1,)), r"same M\^log H"),
+        (design() * (1, 1, 0, 1) + (0, 0, 1, 0), r"same M\^log H"),
+        (design()[:, [0, 0, 2, 3]] * (1, 20, 1, 1), "N and D grow together"),
+        (design() * (1, 1, 1, 0), "values of H are not positive"),
     ],
 )
-def test_designs_that_cannot_show_drift_are_refused(inputs, fixed, message):
+def test_designs_that_cannot_show_drift_are_refused(inputs, message):
     with pytest.raises(RecordError, match=message):
-        Federated().fit(inputs, np.full(len(inputs), 2.0), fixed=fixed)
+        Federated().fit(inputs, np.full(len(inputs), 2.0))
 
 
 def test_without_drift_the_law_is_fitted_to_one_site_with_its_exponents_held():

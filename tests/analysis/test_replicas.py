@@ -145,25 +145,6 @@ def test_noise_free_surfaces_are_recovered(law, truth, surface):
         np.testing.assert_allclose(fitted.predict(GRID), loss, rtol=1e-10)
 
 
-@pytest.mark.parametrize("law", FORMS)
-def test_jacobian_against_central_differences(law):
-    random = np.random.default_rng(0)
-    features = law.features(np.exp(random.normal(size=(7, 2))))
-    theta = random.normal(size=(3, len(law.parameters)))
-    _, jacobian = law.curve(features, theta)
-    h = np.finfo(float).eps ** (1 / 3)
-    for p, shift in enumerate(h * np.eye(theta.shape[1])):
-        difference = (law.curve(features, theta + shift)[0] - law.curve(features, theta - shift)[0]) / (2 * h)
-        np.testing.assert_allclose(jacobian[..., p], difference, atol=1e-8)
-
-
-@pytest.mark.parametrize("law", FORMS)
-def test_coordinates_of_the_solver_and_back(law):
-    centre = law.centre(law.features(GRID))
-    theta = np.random.default_rng(1).normal(size=(5, len(law.parameters)))
-    np.testing.assert_allclose(law.internal(law.natural(theta, centre), centre), theta, rtol=1e-9, atol=1e-9)
-
-
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [
