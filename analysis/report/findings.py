@@ -18,7 +18,7 @@ from analysis.tables.arms import CENTRALISED, LOCAL
 from analysis.tables.records import LOSSES, Runs, at_largest_budget
 from analysis.tables.sample import Sample, take_sample
 from analysis.uncertainty.bootstrap import resample
-from analysis.uncertainty.intervals import Interval
+from analysis.uncertainty.intervals import DEFAULT_REPLICATES, DEFAULT_SEED, Interval
 from wardlaw.errors import RecordError
 
 
@@ -84,7 +84,9 @@ class Findings:
         return LOSSES[self.unit]
 
 
-def analyse(runs: Runs, *, unit: str = "token", replicates: int = 2000, seed: int = 0) -> Findings:
+def analyse(
+    runs: Runs, *, unit: str = "token", replicates: int = DEFAULT_REPLICATES, seed: int = DEFAULT_SEED
+) -> Findings:
     """Fit and compare the arms of a study.
 
     Parameters

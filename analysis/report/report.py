@@ -16,6 +16,7 @@ from analysis.report.panels import build_panels
 from analysis.report.sentences import data_label, headline, interval_method
 from analysis.report.tables import run_table
 from analysis.tables.records import Runs, load_runs
+from analysis.uncertainty.intervals import DEFAULT_REPLICATES, DEFAULT_SEED
 from analysis.wording import count
 from wardlaw import __version__
 
@@ -61,7 +62,12 @@ class Report:
 
 
 def build_report(
-    folder: Path, *, title: str = "", unit: str = "token", replicates: int = 2000, seed: int = 0
+    folder: Path,
+    *,
+    title: str = "",
+    unit: str = "token",
+    replicates: int = DEFAULT_REPLICATES,
+    seed: int = DEFAULT_SEED,
 ) -> Report:
     """Read a folder of run records, fit, compare and draw.
 

@@ -8,11 +8,13 @@ import polars as pl
 from analysis.comparison.compare import Comparison, contrast
 from analysis.comparison.groups import taken_apart
 from analysis.fits.table_fit import Request, TableFit, fit_table
-from analysis.isoflop.study import IsoFlop, IsoFlopRequest, isoflop
+from analysis.isoflop.study import IsoFlop, IsoFlopRequest, analyse_isoflop
 from analysis.laws.registry import find_law
 from analysis.report.findings import Refusal
-from analysis.tables.groups import split_groups
+from analysis.tables.filters import keep_where
+from analysis.tables.groups import group_columns, split_groups
 from analysis.tables.run_table import RunTable
+from analysis.uncertainty.intervals import DEFAULT_REPLICATES, DEFAULT_SEED
 from wardlaw.errors import RecordError
 
 # What is fitted where nobody says a law: the first of these that the runs determine.
@@ -49,8 +51,8 @@ class TableRequest:
     objective: str = ""
     holdout: str = ""
     tolerance: float = 0.01
-    replicates: int = 2000
-    seed: int = 42
+    replicates: int = DEFAULT_REPLICATES
+    seed: int = DEFAULT_SEED
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,8 @@ class TableFindings:
         Of the groups under each law.
     allocations : tuple of IsoFlop
         Of the groups that have budgets with an optimum.
+    not_held_out : dict of str to str
+        By group, why the condition of the runs to keep out keeps none out.
     replicates : int
     """
 
@@ -82,6 +86,7 @@ class TableFindings:
     refusals: tuple[Refusal, ...]
     comparisons: tuple[Comparison, ...]
     allocations: tuple[IsoFlop, ...]
+    not_held_out: Mapping[str, str]
     replicates: int
 
     def of_law(self, name: str) -> list[TableFit]:
@@ -100,20 +105,23 @@ def analyse_table(table: RunTable, asked: TableRequest) -> TableFindings:
     Raises
     ------
     RecordError
-        If a law that was asked for, or the power law, lacks a column.
+        If a law that was asked for, or the power law, lacks a column; or if no group has runs on both
+        sides of the hold-out's condition.
     """
     for name in asked.laws or _LAWS[-1:]:
         law = find_law(name)
         table.require((*law.inputs, law.target))
     column, parts, reference, warnings = _take_apart(table, asked)
+    not_held_out = _not_held_out(parts, asked.holdout)
     fits: list[TableFit] = []
     refusals: list[Refusal] = []
     comparisons: list[Comparison] = []
     for name in asked.laws or _possible_laws(table):
-        request = Request(
-            name, asked.objective, replicates=asked.replicates, seed=asked.seed, holdout=asked.holdout
-        )
-        attempts = [_fit(part, group, request) for group, part in parts.items()]
+        request = Request(name, asked.objective, replicates=asked.replicates, seed=asked.seed)
+        held = replace(request, holdout=asked.holdout)
+        attempts = [
+            _fit(part, group, request if group in not_held_out else held) for group, part in parts.items()
+        ]
         fitted = {one.fit.group: one for one in attempts if isinstance(one, TableFit)}
         fits += fitted.values()
         refusals += [one for one in attempts if isinstance(one, Refusal)]
@@ -130,6 +138,7 @@ def analyse_table(table: RunTable, asked: TableRequest) -> TableFindings:
         refusals=(*refusals, *(one for one in optima if isinstance(one, Refusal))),
         comparisons=tuple(comparisons),
         allocations=tuple(one for one in optima if isinstance(one, IsoFlop)),
+        not_held_out=not_held_out,
         replicates=asked.replicates,
     )
 
@@ -142,15 +151,15 @@ def _take_apart(
     table: RunTable, asked: TableRequest
 ) -> tuple[str, dict[str, RunTable], str, tuple[str, ...]]:
     """Column of the groups, their runs by name, the reference among them, and what was left out."""
-    column = asked.group or table.group
+    column = group_columns(table, asked.group)
     if not column:
-        return "", {"": table}, "", ()
+        return "", {"": replace(table, group="")}, "", ()
     if column in table.rows.columns and table.rows.schema[column].is_numeric():
         # A number alone names nothing: 2 becomes "config 2".
         named = pl.format(f"{column} {{}}", column).alias(column)
         table = replace(table, rows=table.rows.with_columns(named))
     parts = split_groups(table, column)
-    names = [str(part.rows[column][0]) for part in parts]
+    names = [part.group_name for part in parts]
     if len(parts) == 1:
         return column, {names[0]: parts[0]}, "", ()
     reference = asked.reference or names[0]
@@ -158,6 +167,22 @@ def _take_apart(
         reference = f"{column} {reference}"
     column, ordered, warnings = taken_apart(table, column, reference, ())
     return column, ordered, reference, warnings
+
+
+def _not_held_out(parts: Mapping[str, RunTable], condition: str) -> dict[str, str]:
+    """Groups of which no run meets a condition, or all do, and how many: they are fitted to all they have."""
+    if not condition:
+        return {}
+    met = {group: len(keep_where(part, condition).rows) for group, part in parts.items()}
+    reasons = {
+        group: f"'{condition}' holds out {met[group]} of {len(part.rows)} runs"
+        for group, part in parts.items()
+        if met[group] in (0, len(part.rows))
+    }
+    if len(reasons) == len(parts):
+        told = "; ".join(f"{group}: {reason}" if group else reason for group, reason in reasons.items())
+        raise RecordError(told, where="--holdout", remedy="Some runs of a group must be left on both sides")
+    return reasons
 
 
 def _compare(
@@ -173,9 +198,6 @@ def _fit(part: RunTable, group: str, request: Request) -> TableFit | Refusal:
     try:
         return fit_table(part, request)
     except RecordError as error:
-        if error.where == "--holdout":
-            # No run of this group meets the condition, or all do: it is fitted to what it has.
-            return _fit(part, group, replace(request, holdout=""))
         return Refusal(group, request.law, error.what)
 
 
@@ -184,7 +206,9 @@ def _allocate(part: RunTable, group: str, asked: TableRequest) -> IsoFlop | Refu
     if not set(_ALLOCATION) <= set(part.rows.columns):
         return None
     try:
-        found = isoflop(part, IsoFlopRequest(asked.tolerance, replicates=asked.replicates, seed=asked.seed))
+        found = analyse_isoflop(
+            part, IsoFlopRequest(asked.tolerance, replicates=asked.replicates, seed=asked.seed)
+        )
     except RecordError as error:
         return Refusal(group, "optimal allocation of compute", error.what)
     return found if found.optima.accepted.any() else None

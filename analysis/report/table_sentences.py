@@ -47,6 +47,10 @@ def table_cautions(findings: TableFindings) -> list[str]:
         )
     notes = {note for one in findings.fits for note in one.table.notes if "derived" in note}
     found += [f"{note}: it leaves out attention and embeddings." for note in sorted(notes)]
+    found += [
+        _caution(f"{reason}: this fit uses them all, and predicts none", [group])
+        for group, reason in findings.not_held_out.items()
+    ]
     warnings: dict[str, dict[str, None]] = {}
     for one in findings.fits:
         said = (*one.fit.warnings, *left_out(one.table))

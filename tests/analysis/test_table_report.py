@@ -97,6 +97,27 @@ def test_a_table_of_sizes_alone_gets_the_power_law_and_its_hold_out(tmp_path):
     assert built.to_json()["fits"][0]["holdout"]["mean_relative_error"] < 1e-4
 
 
+def test_a_hold_out_that_a_group_does_not_meet_is_said_and_one_that_none_meets_refused(tmp_path):
+    path = tmp_path / "runs.csv"
+    rows = [
+        {"how": how, "N": size, "L": floor + 60 * size**-0.31}
+        for how, floor, sizes in (("wide", 1.4, SIZES), ("narrow", 1.5, SIZES[:5]))
+        for size in sizes
+    ]
+    pl.DataFrame(rows).write_csv(path)
+    asked = {"group": "how", "laws": ("power",), **FAST}
+    built = build_table_report(read_runs(path), TableRequest(holdout="N > 2e8", **asked))
+    held = {one.fit.group: one.holdout for one in built.findings.fits}
+    assert held["wide"].n == 2
+    assert held["narrow"] is None
+    said = "narrow: 'N > 2e8' holds out 0 of 5 runs: this fit uses them all, and predicts none."
+    assert said in built.to_json()["cautions"]
+    assert not any("wide: 'N > 2e8'" in caution for caution in built.to_json()["cautions"])
+    with pytest.raises(RecordError, match="wide: 'N > 2e9' holds out 0 of 7 runs; narrow") as refused:
+        build_table_report(read_runs(path), TableRequest(holdout="N > 2e9", **asked))
+    assert refused.value.where == "--holdout"
+
+
 def test_a_table_without_sizes_is_refused_in_one_line(tmp_path):
     path = tmp_path / "runs.csv"
     pl.DataFrame({"width": SIZES, "loss": SIZES}).write_csv(path)
