@@ -10,7 +10,7 @@ from analysis.solvers.objective import LOG_SQUARES, Objective
 
 
 class Allocation(PowerSum):
-    """N*(C) = k C^a: a straight line in the logs (arXiv 2203.15556, table 2; arXiv 2406.19146, equation 1).
+    """N*(C) = k C^a: a straight line in the logs (arXiv 2203.15556; arXiv 2406.19146).
 
     Free parameters: k > 0 in units of N / FLOP^a, a unbounded. Its target is the optimal size of a budget,
     which someone estimated already; ``wardlaw analysis isoflop`` estimates it from losses. By default least
@@ -19,7 +19,7 @@ class Allocation(PowerSum):
 
     name = "allocation"
     formula = "N*(C) = k C^a"
-    source = "Hoffmann et al. 2022, arXiv 2203.15556, table 2; Porian et al. 2024, arXiv 2406.19146"
+    source = "Hoffmann et al. 2022, arXiv 2203.15556; Porian et al. 2024, arXiv 2406.19146"
     inputs = ("C",)
     target = "N*"
     coefficients = ("k",)

@@ -15,7 +15,7 @@ _SLOPES = ((0.1, 2.0), (0.5, 1.0), (2.0, -1.5), (-0.5, 3.0))
 
 
 class BrokenPower(ScalingLaw):
-    """L(N) = a + b N^-c0 (1 + (N / d1)^(1 / f1))^(-c1 f1): one break (arXiv 2210.14891, equation 1).
+    """L(N) = a + b N^-c0 (1 + (N / d1)^(1 / f1))^(-c1 f1): one break (arXiv 2210.14891).
 
     Well below d1 the slope of log (L - a) in log N is -c0, well above it -(c0 + c1); f1 is the width of
     the change in log N, sharp where it is small. The size may be any other quantity that is scaled.
@@ -27,7 +27,7 @@ class BrokenPower(ScalingLaw):
 
     name = "broken-power"
     formula = "L(N) = a + b N^-c0 (1 + (N / d1)^(1 / f1))^(-c1 f1)"
-    source = "Caballero et al. 2022, arXiv 2210.14891, equation 1"
+    source = "Caballero et al. 2022, arXiv 2210.14891"
     inputs = ("N",)
     parameters = ("a", "b", "c0", "c1", "d1", "f1")
     bounds = "a, b, d1 and f1 positive, c0 and c1 unbounded"

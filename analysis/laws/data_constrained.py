@@ -19,7 +19,7 @@ _DECAYS = (2.0, 10.0, 50.0)
 
 
 class DataConstrained(ScalingLaw):
-    """L(N, D, U) = E + A / N_eff^alpha + B / D_eff^beta (arXiv 2305.16264, section 3).
+    """L(N, D, U) = E + A / N_eff^alpha + B / D_eff^beta (arXiv 2305.16264).
 
     Of U unique tokens U_D = min(U, D) are seen, and each is repeated r_D = D / U_D - 1 times:
     D_eff = U_D (1 + R_D (1 - exp(-r_D / R_D))). The best size for U_D tokens is N_opt, at which
@@ -42,7 +42,7 @@ class DataConstrained(ScalingLaw):
 
     name = "data-constrained"
     formula = "L(N, D, U) = E + A / N_eff^alpha + B / D_eff^beta, X_eff = U_X (1 + R_X (1 - exp(-r_X / R_X)))"
-    source = "Muennighoff et al. 2023, arXiv 2305.16264, section 3"
+    source = "Muennighoff et al. 2023, arXiv 2305.16264"
     inputs = ("N", "D", "U")
     parameters = ("E", "A", "B", "alpha", "beta", "R_D", "R_N")
     bounds = "all positive, R_D and R_N from 1e-9 to 1e9"

@@ -31,7 +31,7 @@ class Joint(ScalingLaw):
 
     - Size and tokens: Chinchilla's law (arXiv 2203.15556, equation 2).
     - Repeats: D_eff = U_D (1 + R_D (1 - exp((1 - D / U_D) / R_D))) with U_D = min(U, D) of U unique tokens
-      (arXiv 2305.16264, equation 5), without the decay of excess size. R_D > 0 is the number of repeats
+      (arXiv 2305.16264), without the decay of excess size. R_D > 0 is the number of repeats
       after which one more is worth 1 / e.
     - Sites: the exponent of size changes with the M models that are averaged, as in the best of the forms
       of DiLoCo (arXiv 2503.09799), A N^(a + b M) + C; but with log M, so that M = 1 is

@@ -56,26 +56,26 @@ class PowerLaw(PowerSum):
 
 
 class PurePowerLawOfTokens(PurePowerLaw):
-    """L(D) = A D^-alpha (arXiv 2001.08361, equation 1.2), at one size or none that matters.
+    """L(D) = A D^-alpha (arXiv 2001.08361), at one size or none that matters.
 
     Free parameters: as in ``PurePowerLaw``.
     """
 
     name = "pure-power-D"
     formula = "L(D) = A D^-alpha"
-    source = "Kaplan et al. 2020, arXiv 2001.08361, equation 1.2"
+    source = "Kaplan et al. 2020, arXiv 2001.08361"
     inputs = ("D",)
 
 
 class PurePowerLawOfCompute(PurePowerLaw):
-    """L(C) = A C^-alpha (arXiv 2001.08361, equation 1.3), along the best use of compute.
+    """L(C) = A C^-alpha (arXiv 2001.08361), along the best use of compute.
 
     Free parameters: as in ``PurePowerLaw``.
     """
 
     name = "pure-power-C"
     formula = "L(C) = A C^-alpha"
-    source = "Kaplan et al. 2020, arXiv 2001.08361, equation 1.3"
+    source = "Kaplan et al. 2020, arXiv 2001.08361"
     inputs = ("C",)
 
 

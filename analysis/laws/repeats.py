@@ -1,4 +1,4 @@
-"""What repeats are worth (Muennighoff et al. 2023, arXiv 2305.16264, section 3)."""
+"""What repeats are worth (Muennighoff et al. 2023, arXiv 2305.16264)."""
 
 import numpy as np
 

@@ -3,8 +3,8 @@
 Each site trains with DP-SGD on its own patients (Abadi et al. 2016, arXiv 1607.00133): a step samples
 patients at rate q (Poisson), clips each one's gradient to norm 1 and adds Gaussian noise of deviation
 sigma to the sum. The accountant is that of privacy loss distributions (Google's dp-accounting). What
-reaches learning is the noise-batch ratio S = sigma / batch (McKenna et al. 2025, arXiv 2501.18914,
-section 3); averaged over M sites, S = sqrt(sum of S_i^2) / M.
+reaches learning is the noise-batch ratio S = sigma / batch (McKenna et al. 2025, arXiv 2501.18914);
+averaged over M sites, S = sqrt(sum of S_i^2) / M.
 """
 
 from dataclasses import dataclass
