@@ -1,4 +1,8 @@
-"""All benchmarks, one after the other: ``make bench``. Each prints medians and side-by-side ratios."""
+"""The benchmarks of speed, one after the other: ``make bench``. Each prints medians and side-by-side ratios.
+
+Those that measure something else run by name: ``bench.coverage`` and ``bench.optima_coverage`` (how often
+intervals hold the truth) and ``bench.mup_sweep`` (learning rates across widths), for tens of minutes.
+"""
 
 import subprocess
 import sys
