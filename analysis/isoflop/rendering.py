@@ -3,38 +3,37 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from analysis.terminal import doubts, facts_table, left_out, plain_text
 from analysis.uncertainty.interval_text import interval_text
 from analysis.uncertainty.intervals import Interval
 from analysis.wording import count, significant
 
-_WIDTH = 116
-_SHOWN = 8
-
 
 def render_study(study: Mapping[str, Any]) -> str:
     """Plain text of a study's JSON: optima, power laws by approach, bias, and what to doubt."""
-    console = Console(width=_WIDTH, color_system=None, highlight=False)
-    with console.capture() as capture:
-        console.print(describe_study(study))
-    return capture.get()
+    return plain_text(describe_study(study))
 
 
 def describe_study(study: Mapping[str, Any]) -> RenderableType:
     """The same for a rich console."""
-    refused = [budget for budget in study["budgets"] if budget["reason"]]
-    parts: list[RenderableType] = [_budgets(study), _exponents(study), _coefficients(study), _facts(study)]
-    parts += [Text(f"! {warning}", style="yellow") for warning in study["warnings"]]
-    parts += [Text(f"  refused: {one['approach']}: {one['reason']}") for one in study["refused"]]
-    left_out = [f"budget {significant(budget['compute'])}: {budget['reason']}" for budget in refused]
-    left_out += [f"{run['run']}: {run['reason']}" for run in study["dropped"]]
-    parts += [Text(f"  left out: {one}") for one in left_out[:_SHOWN]]
-    if len(left_out) > _SHOWN:
-        parts.append(Text(f"  left out: {len(left_out) - _SHOWN} more, all in the JSON"))
-    return Group(*parts)
+    without = [
+        {"run": f"budget {significant(budget['compute'])}", "reason": budget["reason"]}
+        for budget in study["budgets"]
+        if budget["reason"]
+    ]
+    return Group(
+        _budgets(study),
+        _exponents(study),
+        _coefficients(study),
+        _facts(study),
+        *doubts(study["warnings"]),
+        *(Text(f"  refused: {one['approach']}: {one['reason']}") for one in study["refused"]),
+        *left_out([*without, *study["dropped"]]),
+    )
 
 
 def _budgets(study: Mapping[str, Any]) -> Table:
@@ -89,7 +88,7 @@ def _facts(study: Mapping[str, Any]) -> Table:
         "budgets": f"runs whose compute differs by at most {100 * settings['tolerance']:g} %",
         "parabolas": f"least squares of the {quantity} in log N over the sizes within a factor "
         f"{settings['window']:g} of the lowest, or the 5 nearest",
-        "intervals": f"approach 2: residuals of the parabolas; 1: whole curves; "
+        "intervals": f"approach 2: residuals of the parabolas; 1: whole curves off a smooth surface; "
         f"3: {study['surface']['interval_method'] if study['surface'] else 'none'}; "
         f"{settings['replicates']:,} replicates. They hold noise alone, no bias",
         "counted": "; ".join(study["notes"]),
@@ -100,12 +99,7 @@ def _facts(study: Mapping[str, Any]) -> Table:
         )
     if study["bias"]:
         facts["bias of 2"] = _bias(study["bias"])
-    table = Table(show_header=False, box=None, padding=(0, 1))
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column()
-    for name, value in facts.items():
-        table.add_row(name, value)
-    return table
+    return facts_table(facts)
 
 
 def _bias(bias: Mapping[str, float]) -> str:

@@ -19,7 +19,7 @@ from analysis.solvers.objective import Scale
 from analysis.tables.filters import drop_duplicates
 from analysis.tables.groups import split_groups
 from analysis.tables.run_table import RunTable
-from analysis.uncertainty.intervals import Interval
+from analysis.uncertainty.intervals import DEFAULT_REPLICATES, DEFAULT_SEED, Interval
 from wardlaw.errors import RecordError
 
 UNWEIGHTED, WEIGHTED = "2: parabolas", "2: weighted"
@@ -47,8 +47,8 @@ class IsoFlopRequest:
     tolerance: float = 0.01
     window: float = 4.0
     scale: Scale = "raw"
-    replicates: int = 2000
-    seed: int = 42
+    replicates: int = DEFAULT_REPLICATES
+    seed: int = DEFAULT_SEED
 
 
 @dataclass(frozen=True)
@@ -93,8 +93,7 @@ class IsoFlop:
     @property
     def group(self) -> str:
         """Name of the runs together; empty for all of a table."""
-        column = self.table.group
-        return str(self.table.rows[column][0]) if column and self.table.rows[column].n_unique() == 1 else ""
+        return self.table.group_name
 
     def summary(self) -> str:
         """The study as the terminal shows it."""
@@ -119,7 +118,7 @@ class IsoFlop:
         }
 
 
-def isoflop(table: RunTable, request: IsoFlopRequest | None = None) -> IsoFlop:
+def analyse_isoflop(table: RunTable, request: IsoFlopRequest | None = None) -> IsoFlop:
     """Optimal sizes and tokens of a table's compute budgets, and their power laws in the compute.
 
     Budgets without an optimum inside their sizes and approaches that the runs do not support are listed
@@ -168,9 +167,8 @@ def isoflop(table: RunTable, request: IsoFlopRequest | None = None) -> IsoFlop:
 
 
 def isoflop_groups(table: RunTable, request: IsoFlopRequest, group: str = "") -> list[IsoFlop]:
-    """A study for each group of runs; ``group`` as in ``fit_groups``."""
-    columns = group or table.group
-    return [isoflop(part, request) for part in (split_groups(table, columns) if columns else [table])]
+    """A study for each group of runs; ``group`` as in ``split_groups``."""
+    return [analyse_isoflop(part, request) for part in split_groups(table, group)]
 
 
 def _attempt(approach: str, fit: Callable[[], _Found]) -> _Found | Refused:

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
-from analysis import isoflop as study_of
+from analysis import analyse_isoflop as study_of
 from analysis.cli import app
 from analysis.fits.table_fit import Request, fit_groups
 from analysis.isoflop.budgets import group_budgets, near_the_lowest
@@ -176,6 +176,22 @@ def test_the_envelope_follows_checkpoints_and_needs_curves():
     assert law.size.slope == pytest.approx(0.28 / 0.62, abs=0.03)
     with pytest.raises(RecordError, match="0 sizes were trained at two computes or more"):
         fit_envelope(on_parabolas().rows, replicates=100, seed=0)
+
+
+def test_intervals_of_the_envelope_are_as_wide_as_its_exponents_scatter():
+    """Twelve runs whose seeds move whole curves; drawn with replacement, curves gave five times the width."""
+    sizes, tokens = np.repeat(np.geomspace(1e7, 1e9, 12), 40), np.tile(np.geomspace(1e8, 1e11, 40), 12)
+    exact = 1.69 + 406.4 * sizes**-0.34 + 410.7 * tokens**-0.28
+    runs = np.repeat(np.arange(12), 40)
+    random = np.random.default_rng(11)
+    found = []
+    for draw in range(20):
+        loss = exact * np.exp(0.003 * random.normal(size=12))[runs]
+        table = table_of(6 * sizes * tokens, sizes, loss, run=runs.astype(str))
+        found.append(fit_envelope(table.rows, replicates=200, seed=draw).size.exponent)
+    width = np.median([one.high - one.low for one in found])
+    assert 0.7 < width / (4 * np.std([one.estimate for one in found], ddof=1)) < 1.8
+    assert sum(one.covers(0.28 / 0.62) for one in found) >= 16
 
 
 @pytest.mark.parametrize(("made", "true"), [(on_parabolas, 0.55), (on_surface, 0.28 / 0.62)])
