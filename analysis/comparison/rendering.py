@@ -3,24 +3,21 @@
 from collections.abc import Mapping
 from typing import Any
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from analysis.terminal import doubts, plain_text
 from analysis.uncertainty.interval_text import interval_text
 from analysis.uncertainty.intervals import Interval
 from analysis.wording import count, significant
 
-_WIDTH = 110
 _SHOWN = 3
 
 
 def render_comparison(comparison: Mapping[str, Any]) -> str:
     """Plain text of a comparison's JSON."""
-    console = Console(width=_WIDTH, color_system=None, highlight=False)
-    with console.capture() as capture:
-        console.print(describe_comparison(comparison))
-    return capture.get()
+    return plain_text(describe_comparison(comparison))
 
 
 def describe_comparison(comparison: Mapping[str, Any]) -> RenderableType:
@@ -35,8 +32,7 @@ def describe_comparison(comparison: Mapping[str, Any]) -> RenderableType:
     parts += efficiencies
     if efficiencies:
         parts.append(Text("Defined: share of replicates in which both get there; bands count the others."))
-    parts += [Text(f"! {warning}", style="yellow") for warning in _warnings(comparison)]
-    return Group(*parts)
+    return Group(*parts, *doubts(_warnings(comparison)))
 
 
 def _exponents(comparison: Mapping[str, Any]) -> Table:

@@ -3,24 +3,18 @@
 from collections.abc import Mapping
 from typing import Any
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
-from rich.text import Text
 
+from analysis.terminal import doubts, facts_table, left_out, plain_text
 from analysis.uncertainty.interval_text import interval_text
 from analysis.uncertainty.intervals import Interval
 from analysis.wording import significant
 
-_WIDTH = 110
-_NAMED = 4
-
 
 def render_fit(fit: Mapping[str, Any]) -> str:
     """Plain text of a fit's JSON: parameters, how it was fitted, what was left out, what to doubt."""
-    console = Console(width=_WIDTH, color_system=None, highlight=False)
-    with console.capture() as capture:
-        console.print(describe_fit(fit))
-    return capture.get()
+    return plain_text(describe_fit(fit))
 
 
 def describe_fit(fit: Mapping[str, Any]) -> RenderableType:
@@ -28,26 +22,7 @@ def describe_fit(fit: Mapping[str, Any]) -> RenderableType:
     parts: list[RenderableType] = [_parameters(fit), _facts(fit)]
     if fit["predictions"]:
         parts.append(_predictions(fit["predictions"], fit["target"]))
-    parts += [Text(f"! {warning}", style="yellow") for warning in fit["warnings"]]
-    parts += [Text(f"  left out: {line}") for line in describe_left_out(fit["dropped"])]
-    return Group(*parts)
-
-
-def describe_left_out(dropped: list[Mapping[str, Any]]) -> list[str]:
-    """A line a reason, with the first runs that it holds for.
-
-    Examples
-    --------
-    >>> describe_left_out([{"run": f"row {row}", "reason": "L is missing"} for row in (3, 9)])
-    ['2, L is missing: row 3, row 9']
-    """
-    by_reason: dict[str, list[str]] = {}
-    for run in dropped:
-        by_reason.setdefault(run["reason"], []).append(run["run"])
-    return [
-        f"{len(runs)}, {reason}: {', '.join(runs[:_NAMED])}{', ...' if len(runs) > _NAMED else ''}"
-        for reason, runs in by_reason.items()
-    ]
+    return Group(*parts, *doubts(fit["warnings"]), *left_out(fit["dropped"]))
 
 
 def _parameters(fit: Mapping[str, Any]) -> Table:
@@ -90,12 +65,7 @@ def _facts(fit: Mapping[str, Any]) -> Table:
         facts["other minima"] = "; ".join(_minimum(fit, one) for one in convergence["other_minima"])
     if fit["holdout"]:
         facts["hold-out"] = _holdout(fit["holdout"])
-    table = Table(show_header=False, box=None, padding=(0, 1))
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column()
-    for name, value in facts.items():
-        table.add_row(name, value)
-    return table
+    return facts_table(facts)
 
 
 def _minimum(fit: Mapping[str, Any], minimum: Mapping[str, Any]) -> str:

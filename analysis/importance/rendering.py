@@ -3,25 +3,20 @@
 from collections.abc import Mapping
 from typing import Any
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
-from rich.text import Text
 
+from analysis.terminal import doubts, facts_table, left_out, plain_text
 from analysis.uncertainty.interval_text import interval_text
 from analysis.uncertainty.intervals import Interval
 from analysis.wording import significant
 
-_WIDTH = 110
-_SHOWN = 8
 _ALL = "all runs"
 
 
 def render_importance(study: Mapping[str, Any]) -> str:
     """Plain text of a study's JSON."""
-    console = Console(width=_WIDTH, color_system=None, highlight=False)
-    with console.capture() as capture:
-        console.print(describe_importance(study))
-    return capture.get()
+    return plain_text(describe_importance(study))
 
 
 def describe_importance(study: Mapping[str, Any]) -> RenderableType:
@@ -30,12 +25,7 @@ def describe_importance(study: Mapping[str, Any]) -> RenderableType:
     if study["pareto"] is not None:
         parts.append(_pareto(study))
     parts.append(_facts(study))
-    parts += [Text(f"! {warning}", style="yellow") for warning in study["warnings"]]
-    dropped = study["dropped"]
-    parts += [Text(f"  left out: {run['run']}: {run['reason']}") for run in dropped[:_SHOWN]]
-    if len(dropped) > _SHOWN:
-        parts.append(Text(f"  left out: {len(dropped) - _SHOWN} more, all in the JSON"))
-    return Group(*parts)
+    return Group(*parts, *doubts(study["warnings"]), *left_out(study["dropped"]))
 
 
 def _agreement(study: Mapping[str, Any]) -> Table:
@@ -137,13 +127,7 @@ def _facts(study: Mapping[str, Any]) -> Table:
         "intervals": "bootstrap of configurations, the forests as they are; of rho Fisher's, with "
         "configurations counted",
     }
-    table = Table(show_header=False, box=None, padding=(0, 1))
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column()
-    for name, value in facts.items():
-        if value:
-            table.add_row(name, value)
-    return table
+    return facts_table(facts)
 
 
 def _interval(row: Mapping[str, Any], key: str, *, decimals: int) -> str:
