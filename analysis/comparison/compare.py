@@ -17,7 +17,6 @@ from analysis.fits.fit import Fit
 from analysis.fits.table_fit import Request, TableFit, fit_table
 from analysis.tables.run_table import RunTable
 from analysis.tables.sample import Sample
-from analysis.uncertainty.flat_optimum import undetermined_exponents
 from analysis.uncertainty.intervals import Interval
 from wardlaw.errors import RecordError
 
@@ -71,7 +70,7 @@ class Comparison:
     contrasts : tuple of Contrast
         One a group besides the reference.
     warnings : tuple of str
-        Those of the table.
+        Those of the table; each fit has its own.
     """
 
     column: str
@@ -223,12 +222,6 @@ def _doubts(fit: Fit, reference: Fit, paired: int) -> list[str]:
             f"{paired} of {fit.sample.rows} runs of {fit.group} have a counterpart of the same inputs and "
             f"seed in {reference.group}: noise that seeds share is counted twice, and intervals are too wide"
         )
-    found += [
-        f"{name} of {one.group} could be 10 % larger or smaller at the same objective, which is flat between "
-        "seeds; use --objective squares-log"
-        for one in (fit, reference)
-        for name in undetermined_exponents(one.law)
-    ]
     if fit.is_misfit or reference.is_misfit:
         names = " and ".join(one.group for one in (fit, reference) if one.is_misfit)
         found.append(f"the law misses the means of {names}: its exponents depend on the sizes chosen")
