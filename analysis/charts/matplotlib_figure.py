@@ -9,11 +9,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from analysis.charts.chart import Axis, Chart, Facet, Reference
+from analysis.charts.colours import GRID, INK, MUTED, PAPER
 from analysis.charts.series import Band, Intervals, Line, Points, Series
-from analysis.charts.styles import INK, Style
+from analysis.charts.styles import Style
 from analysis.charts.ticks import linear_counts, log_ticks
 
-MUTED, GRID, PAPER = "#57606b", "#d6dbe1", "#fefefd"
 WIDTH = 8.4
 # What fits across a figure.
 _LETTERS = 110

@@ -6,7 +6,7 @@ from html import escape
 from typing import Any
 
 from analysis.charts.chart import Axis, Facet, Reference
-from analysis.charts.page_colours import GRID_OF_PAGE, INK_OF_PAGE, MUTED_OF_PAGE
+from analysis.charts.colours import GRID_OF_PAGE, INK_OF_PAGE, MUTED_OF_PAGE
 from analysis.charts.ticks import MOST_LABELS
 from analysis.wording import count
 

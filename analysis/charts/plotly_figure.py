@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from analysis.charts.chart import Chart, Facet
-from analysis.charts.page_colours import INK_OF_PAGE, MUTED_OF_PAGE, SOFT_OF_PAGE
+from analysis.charts.colours import INK_OF_PAGE, MUTED_OF_PAGE, SOFT_OF_PAGE
 from analysis.charts.plotly_axes import axis_layout, reference_label, reference_line, stripe
 from analysis.charts.plotly_traces import series_trace
 from analysis.charts.series import Band, Line

@@ -3,10 +3,10 @@
 from typing import Any
 
 from analysis.charts.chart import Facet
+from analysis.charts.colours import INK, INK_OF_PAGE, PAPER_OF_PAGE
 from analysis.charts.hover import hover_texts
-from analysis.charts.page_colours import INK_OF_PAGE, PAPER_OF_PAGE
 from analysis.charts.series import Band, Intervals, Line, Points, Series
-from analysis.charts.styles import INK, Style
+from analysis.charts.styles import Style
 
 _SYMBOLS = {
     "o": "circle",

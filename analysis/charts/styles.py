@@ -11,8 +11,6 @@ from matplotlib.colors import to_hex
 # each, so that groups differ in grey print too.
 _PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6BB1", "#7F7F7F")
 _MARKERS = ("o", "s", "D", "^", "v", "P", "X", "<")
-# Of what belongs to no group: the page's own colour of text, on paper and on a screen.
-INK = "#101820"
 # The part of viridis that can be read on a light and on a dark page.
 _FIRST_SHADE, _LAST_SHADE = 0.33, 0.82
 

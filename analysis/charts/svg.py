@@ -7,8 +7,8 @@ from html import escape
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from analysis.charts.matplotlib_figure import GRID, MUTED, PAPER, STYLE
-from analysis.charts.styles import INK
+from analysis.charts.colours import GRID, INK, MUTED, PAPER
+from analysis.charts.matplotlib_figure import STYLE
 
 # Colours that a page replaces by its own, so that a figure follows a dark or a light page.
 _VARIABLES = {INK: "--ink", MUTED: "--muted", GRID: "--grid", PAPER: "--paper"}

@@ -6,8 +6,9 @@ import numpy as np
 import polars as pl
 
 from analysis.charts.chart import Axis, Chart, Facet
+from analysis.charts.colours import INK
 from analysis.charts.series import Band, Intervals, Line, Points, Series, floats
-from analysis.charts.styles import INK, Style, group_styles, ordered_styles
+from analysis.charts.styles import Style, group_styles, ordered_styles
 from analysis.isoflop.frames import curve_frame, line_frame, optimum_frame, point_frame
 from analysis.isoflop.study import IsoFlop
 from analysis.report.panel import Panel
