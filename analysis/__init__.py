@@ -9,8 +9,8 @@ from analysis.comparison.compare import compare
 from analysis.fits.optimal_sites import optimal_sizes
 from analysis.fits.selection import Candidate, select_law
 from analysis.fits.table_fit import Request, fit_groups, fit_table
-from analysis.importance.study import importance
-from analysis.isoflop.study import IsoFlopRequest, isoflop
+from analysis.importance.study import analyse_importance
+from analysis.isoflop.study import IsoFlopRequest, analyse_isoflop
 from analysis.planner.consortium import Consortium, Privacy, read_shards
 from analysis.planner.planning import plan_training
 from analysis.tables.filters import drop_worst_loss, keep_where
@@ -22,12 +22,12 @@ __all__ = [
     "IsoFlopRequest",
     "Privacy",
     "Request",
+    "analyse_importance",
+    "analyse_isoflop",
     "compare",
     "drop_worst_loss",
     "fit_groups",
     "fit_table",
-    "importance",
-    "isoflop",
     "keep_where",
     "optimal_sizes",
     "plan_training",

@@ -1,17 +1,13 @@
 """What the commands of this room have in common: where runs are, which of them, and where numbers go."""
 
-import json
-import math
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
-from analysis.tables.columns import parse_assignments
 from analysis.tables.filters import drop_worst_loss, keep_where
 from analysis.tables.run_table import RunTable, read_runs
 from wardlaw.errors import RecordError
-from wardlaw.files import write_text_atomically
 
 Runs = Annotated[
     Path, typer.Argument(metavar="RUNS", help="Folder of run records, or a .csv or .parquet table of runs.")
@@ -31,13 +27,34 @@ JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the numbers
 def chosen_runs(
     runs: Path, columns: str, where: list[str] | None, worst: int, unit: str, target: str = "L"
 ) -> RunTable:
-    """The runs that the options name: read, filtered, and without the worst."""
+    """The runs that the options name: read, filtered, and without the worst by the law's target."""
     table = read_runs(runs, parse_assignments(columns, "--columns"), unit=unit)
     for condition in where or []:
         table = keep_where(table, condition)
-    if not worst:
-        return table
-    return drop_worst_loss(table.require([target]), worst, target)
+    return drop_worst_loss(table, worst, target) if worst else table
+
+
+def parse_assignments(text: str, where: str) -> dict[str, str]:
+    """``N=params,D=tokens`` as a dictionary.
+
+    Examples
+    --------
+    >>> parse_assignments("N=Model Size, L=loss", "--columns")
+    {'N': 'Model Size', 'L': 'loss'}
+    """
+    assigned: dict[str, str] = {}
+    for part in filter(str.strip, text.split(",")):
+        name, _, value = (piece.strip() for piece in part.partition("="))
+        if not (name and value):
+            raise RecordError(
+                f"'{part.strip()}' is not of the form name=value",
+                where=where,
+                remedy="Write, say, N=params,D=tokens",
+            )
+        if name in assigned:
+            raise RecordError(f"{name} is given twice", where=where, remedy="Give it once")
+        assigned[name] = value
+    return assigned
 
 
 def numbers(text: str, where: str) -> dict[str, float]:
@@ -49,20 +66,3 @@ def numbers(text: str, where: str) -> dict[str, float]:
         except ValueError:
             raise RecordError(f"'{value}' is not a number", where=f"{where} {name}") from None
     return values
-
-
-def write_numbers(path: Path, content: Any) -> None:
-    """Write JSON; null where there is no number."""
-    write_text_atomically(path, json.dumps(_without_nan(content), indent=2, allow_nan=False) + "\n")
-
-
-def _without_nan(value: Any) -> Any:
-    match value:
-        case float() if not math.isfinite(value):
-            return None
-        case dict():
-            return {key: _without_nan(item) for key, item in value.items()}
-        case list() | tuple():
-            return [_without_nan(item) for item in value]
-        case _:
-            return value

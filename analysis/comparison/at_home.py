@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from analysis.tables.arms import LOCAL
-from analysis.tables.records import LOSSES
+from analysis.tables.records import LOSSES, LOSSES_AT_HOME
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def compare_at_home(chosen: pl.DataFrame, unit: str) -> tuple[AtHome, ...]:
     tuple of AtHome
         Of all arms but the local one, in their order; empty without local runs.
     """
-    at_home = f"loss_at_home_per_{unit}"
+    at_home = LOSSES_AT_HOME[unit]
     local = chosen.filter(pl.col("arm") == LOCAL, pl.col(at_home).is_not_null())
     own = dict(local.select("seed", at_home).iter_rows())
     paired = chosen.filter(pl.col("arm") != LOCAL, pl.col("seed").is_in(list(own)))

@@ -8,6 +8,8 @@ from rich.console import Console
 from analysis.comparison.compare import compare as compare_groups
 from analysis.comparison.rendering import describe_comparison
 from analysis.fits.table_fit import Request
+from analysis.laws.registry import find_law
+from analysis.numbers_file import write_numbers
 from analysis.options import (
     Columns,
     DropWorst,
@@ -20,7 +22,6 @@ from analysis.options import (
     Where,
     chosen_runs,
     numbers,
-    write_numbers,
 )
 
 
@@ -49,7 +50,7 @@ def compare(
 ) -> None:
     """Compare groups of runs: exponents, and parameters, tokens or compute at equal loss."""
     found = compare_groups(
-        chosen_runs(runs, columns, where, drop_worst_loss, loss),
+        chosen_runs(runs, columns, where, drop_worst_loss, loss, find_law(law).target),
         group=group,
         reference=reference,
         law=Request(law=law, objective=objective, replicates=bootstrap, seed=seed),

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import polars as pl
 
-from analysis.tables.groups import split_groups
+from analysis.tables.groups import group_columns, split_groups
 from analysis.tables.run_table import RunTable
 from wardlaw.errors import RecordError
 
@@ -26,26 +26,26 @@ def taken_apart(
     RecordError
         If no column is named, or a value is not there.
     """
-    name = column or table.group
+    name = group_columns(table, column)
     if not name:
         raise RecordError(
             "no column tells the groups apart",
             where=table.source,
             remedy=f"Name it with --group; there is {', '.join(table.rows.columns)}",
         )
-    parts = {str(part.rows[part.group][0]): part for part in split_groups(table, name)}
+    parts = {part.group_name: part for part in split_groups(table, name)}
     first = _find(parts, reference, name, "--reference")
     wanted = [_find(parts, value, name, "--against") for value in against]
     if first in wanted:
         raise RecordError(f"'{first}' is the reference itself", where="--against")
-    unnamed = parts.pop("None", None)
     others = dict.fromkeys(wanted or [value for value in parts if value != first])
     if not others:
         raise RecordError(
             f"'{first}' is the only value of {name}", where=table.source, remedy="Compare two groups of runs"
         )
     chosen = {value: _sorted(parts[value]) for value in (first, *others)}
-    warnings = () if unnamed is None else (f"{len(unnamed.rows)} runs have no {name} and are in no group",)
+    unnamed = len(table.rows) - sum(len(part.rows) for part in parts.values())
+    warnings = (f"{unnamed} runs have no {name} and are in no group",) if unnamed else ()
     return name, chosen, warnings
 
 

@@ -7,6 +7,8 @@ from rich.console import Console
 
 from analysis.fits.rendering import describe_fit
 from analysis.fits.table_fit import Request, fit_groups
+from analysis.laws.registry import find_law
+from analysis.numbers_file import write_numbers
 from analysis.options import (
     Columns,
     DropWorst,
@@ -19,7 +21,6 @@ from analysis.options import (
     Where,
     chosen_runs,
     numbers,
-    write_numbers,
 )
 
 
@@ -45,7 +46,7 @@ def fit(
     json_file: JsonFile = None,
 ) -> None:
     """Fit a law to runs, and print it with its intervals and what to doubt about it."""
-    table = chosen_runs(runs, columns, where, drop_worst_loss, loss)
+    table = chosen_runs(runs, columns, where, drop_worst_loss, loss, find_law(law).target)
     request = Request(
         law=law,
         objective=objective,

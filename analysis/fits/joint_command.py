@@ -12,6 +12,7 @@ from analysis.fits.rendering import describe_fit
 from analysis.fits.selection import select_law
 from analysis.fits.selection_table import describe_selection
 from analysis.fits.table_fit import fit_table
+from analysis.numbers_file import write_numbers
 from analysis.options import (
     Columns,
     DropWorst,
@@ -22,7 +23,6 @@ from analysis.options import (
     Unit,
     Where,
     chosen_runs,
-    write_numbers,
 )
 
 
@@ -48,9 +48,7 @@ def joint(
     found = {"selection": selection.to_json(), "fit": fit.to_json()}
     console = Console()
     console.print(describe_selection(found["selection"]))
-    console.print(
-        Text(f"fitted below: {chosen}, the fewest parts within two standard errors of that residual")
-    )
+    console.print(Text(f"fitted below: {chosen}"))
     console.print(describe_fit(found["fit"]))
     if json_file:
         write_numbers(json_file, found)

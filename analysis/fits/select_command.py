@@ -8,6 +8,8 @@ from rich.console import Console
 from analysis.fits.selection import Candidate, select_law
 from analysis.fits.selection_table import describe_selection
 from analysis.fits.table_fit import Request
+from analysis.laws.registry import find_law
+from analysis.numbers_file import write_numbers
 from analysis.options import (
     Columns,
     DropWorst,
@@ -17,7 +19,6 @@ from analysis.options import (
     Where,
     chosen_runs,
     numbers,
-    write_numbers,
 )
 
 
@@ -36,8 +37,10 @@ def select(
     json_file: JsonFile = None,
 ) -> None:
     """Compare laws by how well each predicts runs that it was not fitted to."""
-    table = chosen_runs(runs, columns, where, drop_worst_loss, loss)
-    found = select_law(table, [_candidate(text, objective) for text in law], holdout).to_json()
+    candidates = [_candidate(text, objective) for text in law]
+    target = find_law(candidates[0].request.law).target
+    table = chosen_runs(runs, columns, where, drop_worst_loss, loss, target)
+    found = select_law(table, candidates, holdout).to_json()
     Console().print(describe_selection(found))
     if json_file:
         write_numbers(json_file, found)

@@ -6,7 +6,8 @@ import typer
 from rich.console import Console
 
 from analysis.importance.rendering import describe_importance
-from analysis.importance.study import importance as find_importance
+from analysis.importance.study import analyse_importance
+from analysis.numbers_file import write_numbers
 from analysis.options import (
     Columns,
     JsonFile,
@@ -16,7 +17,6 @@ from analysis.options import (
     Unit,
     Where,
     chosen_runs,
-    write_numbers,
 )
 
 
@@ -25,7 +25,7 @@ def importance(
     metric: Annotated[str, typer.Option(help="Column to explain: a loss, an accuracy, ...")],
     features: Annotated[str, typer.Option(help="Columns of hyper-parameters: depth,width,optimizer.")],
     within: Annotated[
-        str, typer.Option(help="Column whose values are also looked at apart (run records: arm).")
+        str, typer.Option(help="Column whose values are also looked at apart (run records: arm); or none.")
     ] = "",
     flops: Annotated[str, typer.Option(help="Column of the cost of a Pareto front.")] = "",
     maximise: Annotated[
@@ -40,7 +40,7 @@ def importance(
     json_file: JsonFile = None,
 ) -> None:
     """Find which hyper-parameters a metric depends on, over all runs and within each kind."""
-    found = find_importance(
+    found = analyse_importance(
         chosen_runs(runs, columns, where, 0, loss),
         metric,
         [name.strip() for name in features.split(",") if name.strip()],

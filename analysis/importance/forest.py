@@ -1,13 +1,16 @@
 """Random forests (Breiman 2001) that predict each run without having seen its configuration."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.ensemble import RandomForestRegressor
 
 from analysis.importance.design_space import Array, DesignSpace, Labels
 from wardlaw.errors import RecordError
 from wardlaw.seeds import derive_seed, generator
+
+if TYPE_CHECKING:
+    from sklearn.ensemble import RandomForestRegressor
 
 TREES = 100
 REFERENCE = "random forests of Breiman 2001 (Machine Learning 45)"
@@ -27,7 +30,7 @@ class Forests:
     """
 
     fold: Labels
-    forests: tuple[RandomForestRegressor, ...]
+    forests: "tuple[RandomForestRegressor, ...]"
 
     def predict(self, design: Array) -> Array:
         """Metric (..., n) of designs (..., n, Q), each run's by the forest that did not see it."""
@@ -63,6 +66,9 @@ def fit_forests(space: DesignSpace, folds: int, seed: int) -> Forests:
     RecordError
         If there are fewer configurations than folds.
     """
+    # It takes half a second to load, which fits and comparisons have no use for.
+    from sklearn.ensemble import RandomForestRegressor
+
     fold = deal_folds(space.configuration, folds, seed)
     design = space.design
     forests = tuple(

@@ -45,20 +45,10 @@ def pareto_table(space: DesignSpace, flops: str, *, maximise: bool) -> pl.DataFr
     RecordError
         If there is no such column of numbers, or no positive one in it.
     """
-    rows = space.table.rows
-    if flops not in rows.columns:
-        raise RecordError(
-            f"there is no column '{flops}'", where="--flops", remedy=f"Use one of {', '.join(rows.columns)}"
-        )
-    if not rows.schema[flops].is_numeric():
-        raise RecordError(
-            f"{flops} is not a column of numbers (its first value is {rows[flops][0]!r})",
-            where="--flops",
-            remedy="Mend the values, or name another column",
-        )
-    runs = space.labelled.with_columns(
-        cost=rows[flops].cast(pl.Float64), metric=pl.Series(space.metric)
-    ).filter(pl.col("cost").is_finite() & (pl.col("cost") > 0))
+    cost = space.table.column(flops, "--flops")
+    runs = space.labelled.with_columns(cost=cost, metric=pl.Series(space.metric)).filter(
+        pl.col("cost").is_finite() & (pl.col("cost") > 0)
+    )
     if runs.is_empty():
         raise RecordError(f"no run has a positive {flops}", where="--flops", remedy="Name another column")
     front = on_front(runs["cost"].to_numpy(), runs["metric"].to_numpy(), maximise=maximise)

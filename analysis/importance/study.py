@@ -15,6 +15,7 @@ from analysis.importance.pareto import pareto_table
 from analysis.importance.permutation import REPEATS, PermutationImportance, permutation_importances
 from analysis.importance.rank_correlation import RankCorrelation, rank_correlations
 from analysis.importance.rendering import render_importance
+from analysis.tables.groups import group_columns
 from analysis.tables.run_table import RunTable
 
 
@@ -151,7 +152,7 @@ class Importance:
         }
 
 
-def importance(
+def analyse_importance(
     table: RunTable,
     metric: str,
     features: Sequence[str],
@@ -173,7 +174,7 @@ def importance(
     features : sequence of str
         Columns of hyper-parameters: numbers, or categories in text.
     within : str
-        Column whose values are also looked at apart; the table's own groups if empty.
+        Column whose values are also looked at apart; the table's own groups if empty; or ``none``.
     flops : str
         Column of the cost that the metric's Pareto front is drawn against; no front if empty.
     maximise : bool
@@ -188,7 +189,7 @@ def importance(
     RecordError
         If a column is absent or constant, or there are fewer configurations than folds.
     """
-    space = take_design_space(table, metric, features, within or table.group)
+    space = take_design_space(table, metric, features, group_columns(table, within))
     pareto = pareto_table(space, flops, maximise=maximise) if flops else None
     forests = fit_forests(space, folds, seed)
     predicted = forests.predict(space.design)

@@ -7,6 +7,7 @@ from rich.console import Console
 
 from analysis.isoflop.rendering import describe_study
 from analysis.isoflop.study import IsoFlopRequest, isoflop_groups
+from analysis.numbers_file import write_numbers
 from analysis.options import (
     Columns,
     DropWorst,
@@ -18,7 +19,6 @@ from analysis.options import (
     Unit,
     Where,
     chosen_runs,
-    write_numbers,
 )
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from analysis.numbers_file import write_numbers
 from analysis.options import (
     Columns,
     JsonFile,
@@ -15,7 +16,6 @@ from analysis.options import (
     Unit,
     Where,
     chosen_runs,
-    write_numbers,
 )
 from analysis.planner.consortium import Consortium, Privacy, read_shards
 from analysis.planner.plan import Roles

@@ -9,18 +9,16 @@ averaged over M sites, S = sqrt(sum of S_i^2) / M.
 
 from dataclasses import dataclass
 from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
-from dp_accounting import dp_event
-from dp_accounting.mechanism_calibration import (
-    LowerEndpointAndGuess,
-    NoBracketIntervalFoundError,
-    calibrate_dp_mechanism,
-)
-from dp_accounting.pld import PLDAccountant
 
 from analysis.planner.consortium import Consortium, Privacy, Shard
 from wardlaw.errors import RecordError
+
+if TYPE_CHECKING:
+    from dp_accounting.dp_event import DpEvent
+    from dp_accounting.pld import PLDAccountant
 
 # Lowest that is tried, and the first guess above it.
 _SIGMA = (0.2, 1.0)
@@ -94,26 +92,35 @@ def _site_noise(shard: Shard, privacy: Privacy, batch_tokens: float, steps: int)
     return SiteNoise(shard.site, patients, rate, sigma, sigma / patients)
 
 
-def accountant() -> PLDAccountant:
+def accountant() -> "PLDAccountant":
     """A fresh accountant of privacy loss distributions."""
+    # Loaded where it is used: only plans under a privacy requirement need it.
+    from dp_accounting.pld import PLDAccountant
+
     return PLDAccountant(value_discretization_interval=_DISCRETISATION)
 
 
 @cache
 def noise_multiplier(epsilon: float, delta: float, rate: float, steps: int) -> float:
     """Smallest sigma from 0.2 on, to 1e-3, with which so many steps are (epsilon, delta)-DP together."""
+    from dp_accounting import dp_event, mechanism_calibration
 
-    def event(sigma: float) -> dp_event.DpEvent:
+    def event(sigma: float) -> "DpEvent":
         step = dp_event.PoissonSampledDpEvent(rate, dp_event.GaussianDpEvent(sigma))
         return dp_event.SelfComposedDpEvent(step, steps)
 
     if accountant().compose(event(_SIGMA[0])).get_epsilon(delta) <= epsilon:
         return _SIGMA[0]
     try:
-        found = calibrate_dp_mechanism(
-            accountant, event, epsilon, delta, LowerEndpointAndGuess(*_SIGMA), tol=_SIGMA_TOLERANCE
+        found = mechanism_calibration.calibrate_dp_mechanism(
+            accountant,
+            event,
+            epsilon,
+            delta,
+            mechanism_calibration.LowerEndpointAndGuess(*_SIGMA),
+            tol=_SIGMA_TOLERANCE,
         )
-    except (NoBracketIntervalFoundError, ValueError) as error:
+    except (mechanism_calibration.NoBracketIntervalFoundError, ValueError) as error:
         raise RecordError(
             f"no noise gives epsilon {epsilon:g} at delta {delta:g} over {steps} steps of rate {rate:g} "
             f"({error})",

@@ -7,6 +7,7 @@ import polars as pl
 from analysis.planner.plan import Roles
 from analysis.planner.schedule import Habits
 from analysis.tables.arms import CENTRALISED, LOCAL
+from analysis.tables.records import LOSSES_AT_HOME
 from analysis.tables.run_table import RunTable
 from wardlaw.errors import RecordError
 
@@ -15,7 +16,7 @@ OWN = "Own model at home"
 
 def with_own_models(table: RunTable, group: str, unit: str) -> RunTable:
     """With one more arm, where sites trained alone: each patient scored by the own site's model."""
-    at_home = f"loss_at_home_per_{unit}"
+    at_home = LOSSES_AT_HOME[unit]
     if at_home not in table.rows.columns:
         return table
     own = table.rows.filter(pl.col(at_home).is_not_null()).with_columns(

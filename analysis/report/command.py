@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from analysis.laws.registry import find_law
 from analysis.options import Columns, DropWorst, Group, Replicates, Runs, Seed, Unit, Where, chosen_runs
 from analysis.report.cautions import cautions
 from analysis.report.report import build_report, write_report
@@ -51,7 +52,8 @@ def report(
         label, left_out = data_label(study.runs), study.runs.left_out
         found, doubts = headline(study.runs, study.findings), cautions(study.runs, study.findings)
     else:
-        table = chosen_runs(runs, columns, where, drop_worst_loss, loss)
+        target = find_law(law[0]).target if law else "L"
+        table = chosen_runs(runs, columns, where, drop_worst_loss, loss, target)
         asked = TableRequest(
             tuple(law or ()), group, reference, objective, holdout, tolerance, bootstrap, seed
         )

@@ -16,7 +16,7 @@ from plotly.offline import get_plotlyjs
 from analysis.charts.files import write_figure
 from analysis.charts.plotly_figure import plotly_figure
 from analysis.charts.svg import inline_svg
-from analysis.options import write_numbers
+from analysis.numbers_file import write_numbers
 from analysis.report.links import csv_link, svg_link
 from analysis.report.panel import Panel
 from analysis.wording import GREEK, count, greek, significant

@@ -35,22 +35,6 @@ _COMMON_NAMES = {
 }
 
 
-def parse_assignments(text: str, where: str) -> dict[str, str]:
-    """``N=params,D=tokens`` as a dictionary.
-
-    Examples
-    --------
-    >>> parse_assignments("N=Model Size, L=loss", "--columns")
-    {'N': 'Model Size', 'L': 'loss'}
-    """
-    pairs = [part.partition("=") for part in text.split(",") if part.strip()]
-    if wrong := [name for name, equals, value in pairs if not (name.strip() and equals and value.strip())]:
-        raise RecordError(
-            f"'{wrong[0]}' is not of the form name=value", where=where, remedy="Write N=params,D=tokens"
-        )
-    return {name.strip(): value.strip() for name, _, value in pairs}
-
-
 def name_letters(
     rows: pl.DataFrame, columns: Mapping[str, str], where: str
 ) -> tuple[pl.DataFrame, list[str]]:
@@ -84,7 +68,7 @@ def derive_letters(rows: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
 
     The estimate of Kaplan et al. 2020 (arXiv 2001.08361, section 2.1): no attention, no embeddings.
     """
-    present = {letter for letter in "NDC" if letter in rows.columns}
+    present = {letter for letter in "NDC" if letter in rows.columns and rows.schema[letter].is_numeric()}
     derivations = {
         "C": (6.0 * pl.col("N") * pl.col("D") if {"N", "D"} <= present else None),
         "D": (pl.col("C") / (6.0 * pl.col("N")) if {"N", "C"} <= present else None),
@@ -92,7 +76,7 @@ def derive_letters(rows: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
     }
     formulas = {"C": "C = 6 N D", "D": "D = C / (6 N)", "N": "N = C / (6 D)"}
     for letter, expression in derivations.items():
-        if letter not in present and expression is not None:
+        if letter not in rows.columns and expression is not None:
             note = f"{letter} was not in the table and is derived: {formulas[letter]}"
             return rows.with_columns(expression.alias(letter)), [note]
     return rows, []

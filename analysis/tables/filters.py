@@ -8,6 +8,8 @@ from analysis.tables.records import LeftOut
 from analysis.tables.run_table import RunTable
 from wardlaw.errors import RecordError
 
+_EXAMPLE = "Write, say, \"C >= 1e21 and split = 'fit'\""
+
 
 def keep_where(table: RunTable, condition: str) -> RunTable:
     """Only the rows that a condition holds for, written as in SQL: ``C >= 1e21 and split = 'fit'``."""
@@ -17,7 +19,7 @@ def keep_where(table: RunTable, condition: str) -> RunTable:
 
 def split_where(table: RunTable, condition: str) -> tuple[RunTable, RunTable]:
     """The rows that a condition does not hold for, and those that it does."""
-    met = _condition(table, condition).fill_null(value=False)
+    met = _condition(table, condition)
     held = table.rows.filter(met)
     if held.is_empty() or len(held) == len(table.rows):
         raise RecordError(
@@ -32,14 +34,15 @@ def split_where(table: RunTable, condition: str) -> tuple[RunTable, RunTable]:
 
 
 def drop_worst_loss(table: RunTable, worst: int, target: str = "L") -> RunTable:
-    """Without the runs whose loss is among the ``worst`` largest values.
+    """Without the runs whose loss is among the ``worst`` largest values, nor those that have none.
 
     Ties with the last of them go too, as in arXiv 2404.10102: what stays is strictly below it.
     """
-    losses = table.rows[target].sort(descending=True)
+    ranked = table.require([target])
+    losses = ranked.rows[target].sort(descending=True)
     if not 0 < worst < len(losses):
         raise RecordError(f"cannot drop the {worst} worst of {len(losses)} runs", where="--drop-worst-loss")
-    return table.without(
+    return ranked.without(
         pl.col(target) >= losses[worst - 1], f"among the {worst} largest values of {target}"
     ).noting(f"without the {worst} largest values of {target}")
 
@@ -69,8 +72,11 @@ def _condition(table: RunTable, condition: str) -> pl.Expr:
         raise RecordError(
             f"'{condition}' cannot be read as a condition: {first}",
             where=table.source,
-            remedy=f"Write, say, \"C >= 1e21 and split = 'fit'\" over {', '.join(table.rows.columns)}",
+            remedy=f"{_EXAMPLE} over {', '.join(table.rows.columns)}",
         ) from None
     if kind != pl.Boolean:
-        raise RecordError(f"'{condition}' is no condition: it gives {kind}", where=table.source)
-    return expression
+        raise RecordError(
+            f"'{condition}' is no condition: it gives {kind}", where=table.source, remedy=_EXAMPLE
+        )
+    # As in SQL, a condition of a missing value does not hold.
+    return expression.fill_null(value=False)

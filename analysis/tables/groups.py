@@ -7,26 +7,44 @@ import polars as pl
 from analysis.tables.run_table import RunTable
 from wardlaw.errors import RecordError
 
+# What a user says for all runs together.
+_TOGETHER = "none"
 
-def split_groups(table: RunTable, columns: str) -> list[RunTable]:
+
+def group_columns(table: RunTable, asked: str) -> str:
+    """Columns that tell the groups apart: those asked for, else the table's own; empty for none."""
+    columns = asked or table.group
+    return "" if columns == _TOGETHER else columns
+
+
+def split_groups(table: RunTable, asked: str) -> list[RunTable]:
     """A table for each value of a column, or of several: ``"hparams,warmup"``.
 
-    They come in the order in which their values appear; each keeps all that was dropped. The name of a
-    group of several columns is their values, joined by slashes.
+    They come in the order in which their values appear; each keeps all that was dropped, among it the
+    rows that lack a value. The name of a group of several columns is their values, joined by slashes.
+
+    Parameters
+    ----------
+    table : RunTable
+    asked : str
+        Columns; the table's own if empty, and one group if that is empty too. ``none`` for all runs
+        together.
 
     Raises
     ------
     RecordError
-        If there is no such column.
+        If there is no such column, or no row has a value in it.
     """
+    columns = group_columns(table, asked)
+    if not columns:
+        return [replace(table, group="")]
     names = [columns] if columns in table.rows.columns else [name.strip() for name in columns.split(",")]
-    if missing := [name for name in names if name not in table.rows.columns]:
-        raise RecordError(
-            f"there is no column '{missing[0]}'",
-            where="--group",
-            remedy=f"Use one of {', '.join(table.rows.columns)}",
-        )
-    values = pl.concat_str([pl.col(name).cast(pl.String).fill_null("none") for name in names], separator="/")
+    for name in names:
+        table.check_column(name, "--group")
+        table = table.without(pl.col(name).is_null(), f"{name} is missing")
+    if table.rows.is_empty():
+        raise RecordError(f"no run has a value of {columns}", where="--group", remedy="Name another column")
+    values = pl.concat_str([pl.col(name).cast(pl.String) for name in names], separator="/")
     named = table.rows.with_columns(values.alias(columns)) if len(names) > 1 else table.rows
     return [
         replace(table, rows=rows, group=columns).noting(f"{columns} is {value}")

@@ -15,6 +15,8 @@ from wardlaw.records import RunRecord, RunResult, find_records, load_record
 
 # The unit of the loss, and the column that holds it.
 LOSSES = {"token": "loss_per_token", "event": "loss_per_event"}
+# Likewise, of every patient scored by the own site's model.
+LOSSES_AT_HOME = {unit: f"loss_at_home_per_{unit}" for unit in LOSSES}
 _POSITIVE = ("loss_per_token", "loss_per_event", "parameters", "tokens", "unique_tokens")
 _TOLERANCE = 1e-6
 
@@ -185,8 +187,7 @@ def _row(record: RunRecord) -> dict[str, Any]:
         "flops": float(result.flops),
         "loss_per_token": result.loss_per_token,
         "loss_per_event": result.loss_per_event,
-        "loss_at_home_per_token": _loss_at_home(sites, "token"),
-        "loss_at_home_per_event": _loss_at_home(sites, "event"),
+        **{column: _loss_at_home(sites, unit) for unit, column in LOSSES_AT_HOME.items()},
         "seed": config.run.seed,
         "sites": result.sites,
         "learning_rate": config.train.learning_rate,

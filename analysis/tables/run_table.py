@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -11,7 +12,8 @@ from analysis.tables.records import LOSSES, LeftOut, load_runs
 from wardlaw.errors import RecordError
 
 _READERS: dict[str, Callable[[Path], pl.DataFrame]] = {
-    ".csv": pl.read_csv,
+    # All rows tell a column's type: sizes may be whole numbers in the first hundred only.
+    ".csv": partial(pl.read_csv, infer_schema_length=None),
     ".parquet": pl.read_parquet,
 }
 
@@ -40,6 +42,67 @@ class RunTable:
     source: str
     group: str = ""
 
+    @property
+    def group_name(self) -> str:
+        """Value that all rows share of the column that tells groups apart; empty without one."""
+        if not self.group or self.rows[self.group].n_unique() != 1:
+            return ""
+        return str(self.rows[self.group][0])
+
+    def check_column(self, name: str, where: str) -> None:
+        """Refuse a column that is not there.
+
+        Parameters
+        ----------
+        name : str
+        where : str
+            Option that names the column.
+
+        Raises
+        ------
+        RecordError
+        """
+        if name not in self.rows.columns:
+            raise RecordError(
+                f"there is no column '{name}'",
+                where=where,
+                remedy=f"Use one of {', '.join(self.rows.columns)}",
+            )
+
+    def column(self, name: str, where: str) -> pl.Series:
+        """Numbers of a column, in float64; ``where`` as in ``check_column``.
+
+        Raises
+        ------
+        RecordError
+            If the column is not there, or holds something else than numbers.
+        """
+        self.check_column(name, where)
+        values = self.rows[name]
+        if not values.dtype.is_numeric() and values.null_count() < len(values):
+            raise RecordError(
+                f"{name} is not a column of numbers (it has {_no_number(values)!r})",
+                where=where,
+                remedy="Mend the values, or name another column",
+            )
+        return values.cast(pl.Float64)
+
+    def with_numbers(self, name: str, where: str) -> "RunTable":
+        """Without the rows that have no finite number in a column; each is dropped with its reason.
+
+        Raises
+        ------
+        RecordError
+            As ``column`` does.
+        """
+        self.column(name, where)
+        value = pl.col(name).cast(pl.Float64)
+        return (
+            self.without(value.is_null(), f"{name} is missing")
+            .without(value.is_nan(), f"{name} is not a number")
+            .without(value.is_infinite(), f"{name} is infinite")
+        )
+
     def require(self, letters: Sequence[str]) -> "RunTable":
         """Without the rows that lack one of these letters; each is dropped with its reason.
 
@@ -54,22 +117,10 @@ class RunTable:
                 where=self.source,
                 remedy=f"Name it with --columns {missing[0]}=...; there is {', '.join(self.rows.columns)}",
             )
-        if text := [name for name in letters if not self.rows.schema[name].is_numeric()]:
-            raise RecordError(
-                f"{text[0]} is not a column of numbers (its first value is {self.rows[text[0]][0]!r})",
-                where=self.source,
-                remedy=f"Mend the values, or name another column with --columns {text[0]}=...",
-            )
         kept = self
         for letter in letters:
-            value = pl.col(letter).cast(pl.Float64)
-            for problem, reason in (
-                (value.is_null(), f"{letter} is missing"),
-                (value.is_nan(), f"{letter} is not a number"),
-                (value.is_infinite(), f"{letter} is infinite"),
-                (_below_least(letter), f"{letter} is not positive"),
-            ):
-                kept = kept.without(problem, reason)
+            kept = kept.with_numbers(letter, f"{self.source}, --columns {letter}=...")
+            kept = kept.without(_below_least(letter), f"{letter} is not positive")
         if kept.rows.is_empty():
             first = f" (the first, {kept.dropped[0].run}: {kept.dropped[0].reason})" if kept.dropped else ""
             raise RecordError(f"no run is left{first}", where=self.source)
@@ -90,6 +141,13 @@ class RunTable:
     def noting(self, *notes: str) -> "RunTable":
         """With more notes."""
         return replace(self, notes=(*self.notes, *notes))
+
+
+def _no_number(values: pl.Series) -> object:
+    """The first value that makes a column one of something else than numbers."""
+    numbers = values.cast(pl.Float64, strict=False) if values.dtype == pl.String else values
+    odd = values.filter(numbers.is_null() & values.is_not_null())
+    return odd[0] if len(odd) else values[0]
 
 
 def _below_least(letter: str) -> pl.Expr:
