@@ -1,4 +1,4 @@
-"""What docs/analysis.md says is run: its commands and its Python, on made-up tables with the same columns."""
+"""Commands and Python of docs/analysis.md and docs/planner.md are run, on made-up tables like those named."""
 
 import contextlib
 import json
@@ -13,22 +13,27 @@ from typer.testing import CliRunner
 
 from analysis.cli import app
 from analysis.laws.registry import LAWS
-from analysis.options import write_numbers
+from analysis.numbers_file import write_numbers
 from analysis.tables.columns import LETTERS
 
-PAGE = (Path(__file__).resolve().parents[2] / "docs" / "analysis.md").read_text(encoding="utf-8")
-# What the page's Python calls what a command writes.
+PAGE, PLANNER = (
+    (Path(__file__).resolve().parents[2] / "docs" / name).read_text(encoding="utf-8")
+    for name in ("analysis.md", "planner.md")
+)
+# What the pages' Python calls what a command writes.
 RESULTS = {
     "fit.json": "fitted",
+    "repeats.json": "near",
     "isoflop.json": "optimal",
     "compare.json": "compared",
     "select.json": "chosen",
     "importance.json": "found",
+    "plan.json": "plan",
 }
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)
+def blocks(language: str, text: str = PAGE + PLANNER) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
 
 
 def synthetic_loss(size, tokens):
@@ -70,28 +75,37 @@ def tables(tmp_path_factory, make_study) -> Path:
     worth = unique * (1 + 15 * (1 - np.exp((1 - tokens / unique) / 15)))
     runs = {"N": size, "D": tokens, "U": unique, "loss": synthetic_loss(size, worth)}
     write("datablations_fit182.csv", runs)
+    grids = np.geomspace(1e8, 1e10, 4), np.geomspace(1e9, 1e11, 4), [1.0, 4.0, 16.0], [10.0, 100.0]
+    size, tokens, sites, steps = (grid.ravel() for grid in np.meshgrid(*grids))
+    drift = sites ** (0.03 * np.log(steps))
+    runs = {"N": size, "D": tokens, "M": sites, "H": steps}
+    write("federated.csv", runs | {"loss": 1.8 + 480 / size**0.35 + 2000 / tokens**0.37 * drift})
     make_study(folder / "demo" / "runs", sizes=("xs", "40k", "150k", "330k"))
+    shards = {"site": ["north", "south"], "patients": [900, 700], "tokens": [400_000, 300_000]}
+    pl.DataFrame(shards).write_csv(folder / "sites.csv")
     return folder
 
 
 @pytest.fixture(scope="module")
 def namespace(tables):
-    """The page's Python blocks, run one after the other."""
+    """The pages' Python blocks, run one after the other."""
     names: dict = {}
     with contextlib.chdir(tables):
         for block in blocks("python"):
-            exec(compile(block, "docs/analysis.md", "exec"), names)
+            exec(compile(block, "docs", "exec"), names)
     return names
 
 
 @pytest.fixture(scope="module")
 def commands(tables):
-    """The page's commands, run; what each printed."""
+    """The pages' commands of analysis, run; what each printed."""
     printed = {}
     with contextlib.chdir(tables):
         for line in "".join(blocks("sh")).replace("\\\n", " ").splitlines():
             arguments = shlex.split(line)
-            assert arguments[:2] == ["wardlaw", "analysis"]
+            if arguments[:2] != ["wardlaw", "analysis"]:
+                assert arguments == ["wardlaw", "simulate", "shards", "demo/federation", "--out", "sites.csv"]
+                continue
             result = CliRunner().invoke(app, arguments[2:], catch_exceptions=False)
             assert result.exit_code == 0, result.output
             printed[line] = result.output
@@ -100,13 +114,15 @@ def commands(tables):
 
 @pytest.mark.slow
 def test_commands_and_python_give_the_same_numbers(tables, namespace, commands, tmp_path):
-    assert len(commands) == 8
+    assert len(commands) == 10
     for file, name in RESULTS.items():
         write_numbers(tmp_path / file, namespace[name].to_json())
         assert json.loads((tables / file).read_text()) == json.loads((tmp_path / file).read_text()), file
     joint = json.loads((tables / "joint.json").read_text())
     assert joint["fit"]["params"] == pytest.approx(namespace["joint"].params)
     assert joint["selection"]["chosen"] == namespace["selection"].chosen.name
+    # The table has drift in the tokens' term alone: more sites, larger share of tokens, smaller model.
+    assert namespace["best"].agrees_with_theory
     for folder in ("report", "fits", "study"):
         assert (tables / folder / "report.html").stat().st_size > 10_000
 
@@ -128,6 +144,8 @@ def test_every_law_and_letter_is_on_the_page():
         assert re.search(rf"^\| {letter} \| {meaning}", PAGE, flags=re.MULTILINE), letter
 
 
-def test_the_page_is_short_and_leaves_no_block_out():
-    assert PAGE.count("\n") < 260
-    assert PAGE.count("```") == 2 * (len(blocks("sh")) + len(blocks("python")))
+@pytest.mark.parametrize(("page", "lines"), [(PAGE, 300), (PLANNER, 100)])
+def test_a_page_is_short_and_leaves_no_block_out(page, lines):
+    assert page.count("\n") < lines
+    assert page.count("```") == 2 * (len(blocks("sh", page)) + len(blocks("python", page)))
+    assert not re.search(r"^    wardlaw ", page, flags=re.MULTILINE)
