@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import false_discovery_control, pearsonr, spearmanr
 from typer.testing import CliRunner
 
-from analysis import importance, read_runs
+from analysis import analyse_importance, read_runs
 from analysis.cli import app
 from analysis.importance.configurations import number_nearly_equal
 from analysis.importance.forest import deal_folds, fit_forests
@@ -53,7 +53,7 @@ def table(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def study(table):
-    return importance(table, "score", FEATURES, within="optimizer", flops="flops", maximise=True)
+    return analyse_importance(table, "score", FEATURES, within="optimizer", flops="flops", maximise=True)
 
 
 def test_a_high_r_over_all_runs_does_not_hide_a_low_one_within(study):
@@ -191,7 +191,7 @@ def repeated_space(*, counted: float) -> pl.DataFrame:
 @pytest.mark.parametrize("counted", [0.0, 5e-4])
 def test_a_seed_does_not_give_away_the_other_by_its_counted_flops(tmp_path, counted):
     repeated_space(counted=counted).write_csv(tmp_path / "space.csv")
-    found = importance(read_runs(tmp_path / "space.csv"), "loss", ["flops"], replicates=100)
+    found = analyse_importance(read_runs(tmp_path / "space.csv"), "loss", ["flops"], replicates=100)
     assert found.space.configurations == 24
     # The forests could know a design's error only from its other seed, which explains 90 % of the variance.
     assert found.agreement[0].explained < 0.2
@@ -200,7 +200,7 @@ def test_a_seed_does_not_give_away_the_other_by_its_counted_flops(tmp_path, coun
 
 def test_seeds_that_features_tell_apart_are_a_warning(tmp_path):
     repeated_space(counted=0.1).write_csv(tmp_path / "space.csv")
-    found = importance(read_runs(tmp_path / "space.csv"), "loss", ["flops"], replicates=100)
+    found = analyse_importance(read_runs(tmp_path / "space.csv"), "loss", ["flops"], replicates=100)
     assert any("48 runs of 2 seeds are 4" in warning for warning in found.warnings)
 
 
@@ -270,7 +270,7 @@ def test_the_front_of_a_study_marks_every_run(study, table):
 
 def test_the_same_seed_gives_the_same_numbers(table):
     first, second = (
-        importance(table, "score", ["depth", "colour"], folds=2, replicates=100, seed=1).to_json()
+        analyse_importance(table, "score", ["depth", "colour"], folds=2, replicates=100, seed=1).to_json()
         for _ in range(2)
     )
     assert first == second
@@ -285,7 +285,9 @@ def test_a_missing_number_is_a_value_of_its_own(tmp_path):
         loss=pl.Series(np.isnan(ratio) * 1.0 + np.nan_to_num(ratio) + random.normal(scale=0.05, size=90)),
     )
     rows.write_csv(tmp_path / "space.csv")
-    found = importance(read_runs(tmp_path / "space.csv"), "loss", ["se_ratio", "other"], replicates=100)
+    found = analyse_importance(
+        read_runs(tmp_path / "space.csv"), "loss", ["se_ratio", "other"], replicates=100
+    )
     assert found.agreement[0].pearson.estimate > 0.95
     assert any(warning.startswith("se_ratio is missing in") for warning in found.warnings)
     assert found.correlations[0].runs == int((~np.isnan(ratio)).sum())
@@ -297,7 +299,7 @@ def test_noise_alone_is_called_so(tmp_path):
     rows = pl.DataFrame({name: random.normal(size=60) for name in ("width", "depth", "loss")})
     rows.with_columns(flops=pl.col("width") * 2).write_csv(tmp_path / "noise.csv")
     table = read_runs(tmp_path / "noise.csv")
-    found = importance(table, "loss", ["width", "flops", "depth"], flops="flops", replicates=200)
+    found = analyse_importance(table, "loss", ["width", "flops", "depth"], flops="flops", replicates=200)
     said = " | ".join(found.warnings)
     assert "hardly better than the mean" in said
     assert "width and flops go together (rank correlation 1.00)" in said
@@ -308,13 +310,15 @@ def test_runs_without_a_metric_are_listed(tmp_path):
     rows = synthetic_space(40).with_row_index("i")
     worse = pl.when(pl.col("i") == 3).then(None).when(pl.col("i") == 5).then(float("nan"))
     rows.with_columns(score=worse.otherwise("score")).write_parquet(tmp_path / "space.parquet")
-    found = importance(read_runs(tmp_path / "space.parquet"), "score", ["depth", "optimizer"], replicates=100)
+    found = analyse_importance(
+        read_runs(tmp_path / "space.parquet"), "score", ["depth", "optimizer"], replicates=100
+    )
     reasons = {run.run: run.reason for run in found.space.table.dropped}
     assert reasons == {"row 4": "score is missing", "row 6": "score is not a number"}
     assert len(found.predicted) == 38
     assert "2 rows were left out" in found.warnings
     assert "--within optimizer shows whether r holds" in " ".join(found.warnings)
-    assert "left out: row 4: score is missing" in found.summary()
+    assert "left out: 1, score is missing: row 4" in found.summary()
 
 
 @pytest.mark.parametrize(
@@ -343,7 +347,7 @@ def test_bad_input_is_one_clear_error(tmp_path, asked, message):
     rows.write_csv(tmp_path / "space.csv")
     options = {"metric": "score", "features": ["depth", "optimizer"]} | asked
     with pytest.raises(RecordError, match=message):
-        importance(read_runs(tmp_path / "space.csv"), **options)
+        analyse_importance(read_runs(tmp_path / "space.csv"), **options)
 
 
 def test_a_small_group_has_no_interval_and_is_named(tmp_path):
@@ -352,7 +356,7 @@ def test_a_small_group_has_no_interval_and_is_named(tmp_path):
         optimizer=pl.when(pl.int_range(pl.len()) < 4).then(pl.lit("lion")).otherwise("optimizer")
     )
     rare.write_csv(tmp_path / "space.csv")
-    found = importance(
+    found = analyse_importance(
         read_runs(tmp_path / "space.csv"), "score", ["optimizer", "depth"], within="optimizer", replicates=100
     )
     (lion,) = [one for one in found.agreement if one.group == "lion"]
@@ -367,7 +371,7 @@ def test_command_on_run_records_says_what_python_says(study_records, tmp_path):
         app, [*arguments, "--flops", "C", "--folds", "4", "--bootstrap", "100", "--json", str(out)]
     )
     assert result.exit_code == 0, result.output
-    found = importance(
+    found = analyse_importance(
         read_runs(study_records), "L", ["parameters", "arm"], flops="C", folds=4, replicates=100
     )
     written = json.loads(out.read_text())
