@@ -30,6 +30,7 @@ class BrokenPower(ScalingLaw):
     source = "Caballero et al. 2022, arXiv 2210.14891"
     inputs = ("N",)
     parameters = ("a", "b", "c0", "c1", "d1", "f1")
+    exponents = ("c0", "c1")
     bounds = "a, b, d1 and f1 positive, c0 and c1 unbounded"
 
     @classmethod

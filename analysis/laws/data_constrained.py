@@ -1,17 +1,14 @@
 """The data-constrained law: repeated tokens and excess parameters are worth less and less."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from itertools import product
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from analysis.laws.law import ScalingLaw
-from analysis.laws.refusals import checked_columns
 from analysis.laws.repeats import bounded, log_worth
 from analysis.solvers.damped_newton import Array
-from wardlaw.errors import RecordError
 
 _EXPONENTS = (0.15, 0.35, 0.7)
 _SHARES = ((0.8, 0.1, 0.1), (0.4, 0.2, 0.4), (0.4, 0.4, 0.2), (0.1, 0.45, 0.45))
@@ -45,6 +42,7 @@ class DataConstrained(ScalingLaw):
     source = "Muennighoff et al. 2023, arXiv 2305.16264"
     inputs = ("N", "D", "U")
     parameters = ("E", "A", "B", "alpha", "beta", "R_D", "R_N")
+    exponents = ("alpha", "beta")
     bounds = "all positive, R_D and R_N from 1e-9 to 1e9"
     without_exponent: ClassVar = frozenset({"U"})
 
@@ -112,29 +110,12 @@ class DataConstrained(ScalingLaw):
         """Logs, A and B at the centre."""
         return np.log(natural) - _shift(natural[..., 3:5], centre)
 
-    def fit(
-        self,
-        inputs: ArrayLike,
-        target: ArrayLike,
-        *,
-        weight: ArrayLike = 1.0,
-        fixed: Mapping[str, float] | None = None,
-    ) -> Self:
-        """Fit from the whole start grid; see ``ScalingLaw.fit``.
-
-        Raises
-        ------
-        RecordError
-            If the data cannot determine the law's parameters, so also if R_D is to be fitted and no run
-            repeats its tokens.
-        """
-        _, tokens, unique = checked_columns(self, inputs).T
-        if "R_D" not in (fixed or {}) and not (tokens > unique).any():
-            raise RecordError(
-                "no run has more tokens D than unique tokens U, so R_D cannot be fitted",
-                remedy="Add runs of several epochs, hold R_D and R_N with --fixed, or fit the chinchilla law",
-            )
-        return super().fit(inputs, target, weight=weight, fixed=fixed)
+    @classmethod
+    def told_apart(cls, inputs: Array, fixed: Collection[str]) -> dict[str, Array]:
+        """The inputs that have an exponent and, if R_D is not held, the repeats."""
+        _, tokens, unique = inputs.T
+        repeats = {} if "R_D" in fixed else {"repeats D / U - 1": np.maximum(tokens / unique - 1, 0.0)}
+        return super().told_apart(inputs, fixed) | repeats
 
 
 def _shift(exponents: Array, centre: Array) -> Array:

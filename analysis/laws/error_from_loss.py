@@ -30,6 +30,7 @@ class ErrorExponential(ScalingLaw):
     scale: ClassVar[Scale] = "raw"
     default_objective: ClassVar[Objective] = SQUARES
     parameters = ("eps", "k", "gamma")
+    exponents = ("gamma",)
     bounds = "k positive, eps and gamma unbounded"
 
     @staticmethod
@@ -84,6 +85,7 @@ class MetricLogistic(ScalingLaw):
     scale: ClassVar[Scale] = "raw"
     default_objective: ClassVar[Objective] = SQUARES
     parameters = ("a", "k", "L0", "b")
+    exponents = ("k",)
     bounds = "a positive, k, L0 and b unbounded"
 
     @staticmethod

@@ -48,12 +48,14 @@ class Joint(ScalingLaw):
     name = "joint"
     formula = (
         "L(N, D, U, M, S) = E + A M^mu / N^(alpha - kappa log M) + B / D_eff^beta + C s^gamma1 / N^gamma2, "
-        "D_eff = U (1 + R_D (1 - exp((1 - D / U) / R_D))), s = sigmoid((log S + 8) / 1.6)"
+        "D_eff = U_D (1 + R_D (1 - exp((1 - D / U_D) / R_D))), U_D = min(U, D), "
+        "s = sigmoid((log S + 8) / 1.6)"
     )
     source = "arXiv 2203.15556, 2305.16264, 2503.09799 and 2501.18914, one term or factor from each"
     inputs = ("N", "D", "U", "M", "S")
     may_be_zero = frozenset({"S"})
     parameters = ("E", "A", "B", "C", "alpha", "mu", "kappa", "beta", "gamma1", "gamma2", "R_D")
+    exponents = ("alpha", "mu", "kappa", "beta", "gamma1", "gamma2")
     bounds = "coefficients and R_D positive, exponents unbounded"
     neutral: ClassVar[Mapping[str, Mapping[str, float]]] = {
         "repeats": {"R_D": NO_DECAY},

@@ -28,6 +28,7 @@ class Kaplan(ScalingLaw):
     source = "Kaplan et al. 2020, arXiv 2001.08361, equation 1.5; E as in arXiv 2411.12925"
     inputs = ("N", "D")
     parameters = ("E", "A", "B", "alpha", "beta")
+    exponents = ("alpha", "beta")
     bounds = "all positive"
 
     @staticmethod

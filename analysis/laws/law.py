@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 from analysis.laws.posed import Convergence, Minimum, Posed
 from analysis.laws.refusals import checked_columns, checked_points
 from analysis.solvers.damped_newton import Array, Minima
-from analysis.solvers.objective import HUBER_LOG, Objective, Scale, from_scale
+from analysis.solvers.objective import HUBER_LOG, Objective, Scale, from_scale, to_scale
 from wardlaw.errors import RecordError
 
 _SAME_OPTIMUM = 1e-6
@@ -58,6 +58,7 @@ class ScalingLaw(ABC):
     source: ClassVar[str]
     inputs: ClassVar[tuple[str, ...]]
     parameters: ClassVar[tuple[str, ...]]
+    exponents: ClassVar[tuple[str, ...]]
     bounds: ClassVar[str]
     target: ClassVar[str] = "L"
     scale: ClassVar[Scale] = "log"
@@ -249,6 +250,15 @@ class ScalingLaw(ABC):
         held = replace(posed, fixed=np.where(posed.free, 0.0, starts))
         minima = held.minimise(self.objective, starts, posed.target, self._weight)
         return minima.objective, self.natural(minima.parameters, posed.centre)
+
+    def effects(self) -> Array:
+        """What a unit of each of the solver's coordinates (P,) changes in the predictions of the fitted runs.
+
+        The largest change of one, by the range of the targets on the law's scale.
+        """
+        _, jacobian = self.curve(self._posed.features, self.theta_[None])
+        spread = float(np.ptp(to_scale(self._posed.target, self.scale)))
+        return np.asarray(np.abs(jacobian[0]).max(axis=0) / max(spread, _ROUNDING))
 
     def predict(self, inputs: ArrayLike, theta: Array | None = None) -> Array:
         """Target at inputs (m,) or (m, K): (m,), or (R, m) for replicates ``theta`` (R, P)."""

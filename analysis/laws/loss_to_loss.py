@@ -30,6 +30,7 @@ class LossToLoss(ScalingLaw):
     inputs = ("L_x",)
     target = "L_y"
     parameters = ("K", "E_x", "kappa", "E_y")
+    exponents = ("kappa",)
     bounds = "K and E_y positive, E_x between 0 and the smallest L_x, kappa unbounded"
 
     @staticmethod

@@ -44,7 +44,6 @@ class PowerSum(ScalingLaw):
     """
 
     coefficients: ClassVar[tuple[str, ...]]
-    exponents: ClassVar[tuple[str, ...]]
     exponent_starts: ClassVar[Mapping[str, tuple[float, ...]]]
     bounds: ClassVar[str] = "coefficients positive, exponents unbounded"
 

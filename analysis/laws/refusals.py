@@ -2,21 +2,34 @@
 
 from collections.abc import Collection, Mapping
 from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from analysis.solvers.damped_newton import Array
+from analysis.solvers.objective import Objective, Scale
 from wardlaw.errors import RecordError
-
-if TYPE_CHECKING:
-    from analysis.laws.law import ScalingLaw
 
 _COLLINEAR = 0.999
 
 
-def checked_columns(law: "ScalingLaw", inputs: ArrayLike) -> Array:
+class Posable(Protocol):
+    """What a law must say for data to be checked against it; see ``ScalingLaw``."""
+
+    name: ClassVar[str]
+    inputs: ClassVar[tuple[str, ...]]
+    parameters: ClassVar[tuple[str, ...]]
+    target: ClassVar[str]
+    scale: ClassVar[Scale]
+    may_be_zero: ClassVar[frozenset[str]]
+    objective: Objective
+
+    def told_apart(self, inputs: Array, fixed: Collection[str], /) -> dict[str, Array]:
+        """What runs (n, K) must differ in, and not together."""
+
+
+def checked_columns(law: Posable, inputs: ArrayLike) -> Array:
     """Inputs (n, K) of a law, one column each."""
     columns = np.asarray(inputs, dtype=np.float64)
     columns = columns[:, None] if columns.ndim == 1 else columns
@@ -29,7 +42,7 @@ def checked_columns(law: "ScalingLaw", inputs: ArrayLike) -> Array:
 
 
 def checked_points(
-    law: "ScalingLaw", inputs: ArrayLike, target: ArrayLike, fixed: Mapping[str, float]
+    law: Posable, inputs: ArrayLike, target: ArrayLike, fixed: Mapping[str, float]
 ) -> tuple[Array, Array]:
     """Inputs (n, K) and targets (n,), or the reason why the law cannot be fitted to them."""
     if unknown := sorted(fixed.keys() - set(law.parameters)):
@@ -45,7 +58,7 @@ def checked_points(
     return columns, targets
 
 
-def _refuse_values(law: "ScalingLaw", columns: Array, targets: Array) -> None:
+def _refuse_values(law: Posable, columns: Array, targets: Array) -> None:
     target = "loss" if law.target == "L" else law.target
     # Nobody takes a log of it: an error of 0 or a metric below 0 is a value like any other.
     signed = {target} if law.scale == law.objective.scale == "raw" else set()
@@ -61,13 +74,13 @@ def _refuse_values(law: "ScalingLaw", columns: Array, targets: Array) -> None:
             )
 
 
-def _refuse_designs(law: "ScalingLaw", columns: Array, fixed: Collection[str]) -> None:
+def _refuse_designs(law: Posable, columns: Array, fixed: Collection[str]) -> None:
     told = law.told_apart(columns, fixed)
     for name, values in told.items():
         if len(values) and len(np.unique(values)) == 1:
             raise RecordError(
-                f"all {len(values)} runs have the same {name} ({values[0]:g}), so no exponent can be fitted",
-                remedy=f"Add runs at other values of {name}",
+                f"all {len(values)} runs have the same {name} ({values[0]:g}): its effect cannot be fitted",
+                remedy=f"Add runs at other values of {name}, or fit a law without it",
             )
     points, needed = len(np.unique(columns, axis=0)), len(law.parameters) - len(fixed)
     if points < needed:

@@ -3,17 +3,13 @@
 import numpy as np
 
 from analysis.laws.law import ScalingLaw
-from analysis.laws.power_sum import PowerSum
 
 _FLAT, _SAME = 0.1, 1e-6
-# Exponents of the laws that are no sums of powers.
-_EXPONENTS = frozenset({"alpha", "beta", "gamma", "kappa", "eta", "c0", "c1"})
 
 
 def exponent_names(law: ScalingLaw) -> tuple[str, ...]:
-    """The parameters of a law that are exponents, but for those that are held."""
-    names = law.exponents if isinstance(law, PowerSum) else _EXPONENTS.intersection(law.parameters)
-    return tuple(name for name in law.parameters if name in names and name not in law.fixed_)
+    """The exponents of a law in the order of its parameters, but for those that are held."""
+    return tuple(name for name in law.parameters if name in law.exponents and name not in law.fixed_)
 
 
 def undetermined_exponents(law: ScalingLaw) -> list[str]:

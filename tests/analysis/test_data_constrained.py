@@ -225,7 +225,9 @@ def test_sizes_below_the_best_leave_r_n_without_effect():
 def test_runs_of_one_epoch_are_refused_unless_the_decay_is_held():
     once = GRID[GRID[:, 1] == GRID[:, 2]]
     losses = loss(once, **TRUTH)
-    with pytest.raises(RecordError, match="no run has more tokens D than unique tokens U"):
+    with pytest.raises(RecordError, match=r"all 15 runs have the same repeats D / U - 1 \(0\)"):
         DataConstrained().fit(once, losses)
+    with pytest.raises(RecordError, match="the same repeats"):
+        DataConstrained().fit_from(TRUTH, once, losses)
     law = DataConstrained().fit(once, losses, fixed={"R_D": 12.0, "R_N": 4.0})
     assert law.params_["alpha"] == pytest.approx(TRUTH["alpha"], rel=1e-6)

@@ -61,6 +61,13 @@ def test_natural_parameters_are_the_solvers_in_other_words(law):
     np.testing.assert_allclose(law.internal(law.natural(theta, centre), centre), theta, atol=1e-10)
 
 
+@pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)
+def test_a_law_names_its_exponents(law):
+    assert law.exponents
+    assert set(law.exponents) <= set(law.parameters)
+    assert {"alpha", "mu", "kappa", "gamma2"} & set(law.parameters) <= set(law.exponents)
+
+
 def test_units_of_the_inputs_do_not_matter():
     size = np.geomspace(1e4, 1e7, 6)
     loss = 1.4 + 60 * size**-0.31
