@@ -12,8 +12,12 @@ from analysis.solvers.damped_newton import Array
 from analysis.uncertainty.intervals import LEVEL, Interval
 
 PROFILE = "profile likelihood with a fitted scale"
-_SPANS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+HUBER_PROFILE = f"{PROFILE}, too narrow (88 to 95 %) under Huber's loss if the noise is Gaussian"
+# How far an end is looked for: of a signed parameter, in the steps that would move a prediction by the
+# targets' whole spread if no other parameter made up for it; of a positive one, in its log.
+_SPANS = np.geomspace(1e-5, 300, 16)
 _REFINEMENTS, _POINTS = 3, 17
+_NO_EFFECT = 1e-6
 
 
 def profile_interval(law: ScalingLaw, name: str) -> Interval:
@@ -23,6 +27,15 @@ def profile_interval(law: ScalingLaw, name: str) -> Interval:
     ends where twice the loss of log likelihood passes n log(1 + t^2 / (n - p)), which for Gaussian noise
     is Student's interval (and chi-squared's 3.84 for many runs). The likelihood is that of the
     objective's own noise (``log_likelihood``). Runs must be independent.
+
+    A parameter whose log the solver sees is positive by construction, and is moved in its log; the others
+    cross 0.
+
+    The objective's own noise is Laplace's where it is far above Huber's threshold. Where the runs' noise is
+    Gaussian instead, the loss of likelihood is 1 / (2 f(0) E|r|) = 1.57 times too large for many runs, f
+    being the Gaussian density, and the interval holds the truth in 88 % instead of 95 %. Measured on pure
+    power laws of 6, 12 and 24 runs, 300 each, at a threshold of 1e-3: 95, 96 and 95 % with a noise of 5e-4,
+    95, 93 and 92 % with 3e-3, 93, 93 and 90 % with 2e-2; and 95 to 96 % under least squares of the logs.
 
     Returns
     -------
@@ -38,10 +51,22 @@ def profile_interval(law: ScalingLaw, name: str) -> Interval:
     cut = 0.5 * law.n_ * np.log1p(t.ppf(0.5 + LEVEL / 2, spare) ** 2 / spare)
 
     def lost(values: Array) -> Array:
-        objective, _ = law.profile(name, values)
+        # Far from the estimate the others may be beyond what a float holds: nothing is likely there.
+        with np.errstate(over="ignore"):
+            objective, _ = law.profile(name, values)
         return np.array([best - log_likelihood(one, law.n_, law.objective.delta) for one in objective])
 
-    return Interval(estimate, _end(estimate, -1, lost, cut), _end(estimate, 1, lost, cut))
+    if _is_positive(law, name):
+        start = max(estimate, np.finfo(np.float64).tiny)
+        low = _reach(lambda steps: lost(start * np.exp(-steps)), cut)
+        high = _reach(lambda steps: lost(start * np.exp(steps)), cut)
+        return Interval(estimate, float(start * np.exp(-low)), float(start * np.exp(high)))
+    effect = float(law.effects()[law.parameters.index(name)])
+    if effect < _NO_EFFECT:
+        return Interval(estimate, -np.inf, np.inf)
+    low = _reach(lambda steps: lost(estimate - steps / effect), cut)
+    high = _reach(lambda steps: lost(estimate + steps / effect), cut)
+    return Interval(estimate, estimate - low / effect, estimate + high / effect)
 
 
 def log_likelihood(objective: float, runs: int, delta: float) -> float:
@@ -84,18 +109,23 @@ def _log_normaliser(log_scale: float, delta: float) -> float:
     return float(np.log(centre + 2 * s / delta * np.exp(-(delta**2) / (2 * s))))
 
 
-def _end(estimate: float, side: int, lost: Callable[[Array], Array], cut: float) -> float:
-    """Where the loss of likelihood passes the cut on one side: bracketed, then refined on finer grids."""
-    inner, outer = 0.0, np.inf
-    reach = np.array(_SPANS) * abs(estimate)
-    if side < 0 and estimate > 0:
-        reach = abs(estimate) * (1 - np.exp(-np.array(_SPANS)))
+def _is_positive(law: ScalingLaw, name: str) -> bool:
+    """Whether the solver has no coordinate for a parameter below 0."""
+    natural = np.array([law.params_[key] for key in law.parameters])
+    place = law.parameters.index(name)
+    natural[place] = -abs(natural[place])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return not np.isfinite(law.internal(natural, law.centre_)[place])
+
+
+def _reach(lost: Callable[[Array], Array], cut: float) -> float:
+    """Steps to where the loss of likelihood passes the cut: bracketed, then refined on finer grids."""
+    inner, outer, steps = 0.0, np.inf, _SPANS
     for _ in range(1 + _REFINEMENTS):
-        values = lost(estimate + side * reach)
-        beyond = np.flatnonzero(values > cut)
+        beyond = np.flatnonzero(lost(steps) > cut)
         if not len(beyond):
-            return (0.0 if estimate > 0 else -np.inf) if side < 0 else np.inf
+            return np.inf
         place = int(beyond[0])
-        inner, outer = (reach[place - 1] if place else inner), reach[place]
-        reach = np.linspace(inner, outer, _POINTS)[1:]
-    return float(estimate + side * 0.5 * (inner + outer))
+        inner, outer = (float(steps[place - 1]) if place else inner), float(steps[place])
+        steps = np.linspace(inner, outer, _POINTS)[1:]
+    return 0.5 * (inner + outer)

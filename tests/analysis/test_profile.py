@@ -5,11 +5,12 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from scipy.integrate import quad
-from scipy.optimize import minimize, minimize_scalar
+from scipy.optimize import brentq, minimize, minimize_scalar
 from scipy.stats import linregress, t
 
 from analysis.laws.chinchilla import Chinchilla
-from analysis.laws.power_law import PurePowerLaw
+from analysis.laws.power_law import PowerLaw, PurePowerLaw
+from analysis.laws.replicas import ReplicasOffset
 from analysis.solvers.damped_newton import huber
 from analysis.solvers.objective import LOG_SQUARES
 from analysis.uncertainty.profile import log_likelihood, profile_interval
@@ -82,3 +83,43 @@ def test_log_likelihood_of_least_squares_is_the_gaussian():
     expected = (-0.5 * (residual / deviation) ** 2 - np.log(deviation * np.sqrt(2 * np.pi))).sum()
     assert log_likelihood(0.5 * (residual**2).sum(), 50, np.inf) == pytest.approx(expected)
     assert log_likelihood(0.5 * (residual**2).sum(), 50, 1.0) == pytest.approx(expected, abs=1e-3)
+
+
+@pytest.mark.parametrize(("seed", "sign"), [(0, 1), (3, -1)])
+def test_profile_of_an_exponent_near_zero_crosses_it_as_an_independent_one_does(seed, sign):
+    """Replicas that cost nothing: the ends of beta by Nelder-Mead and bisection."""
+    random = np.random.default_rng(seed)
+    size, count = np.repeat(np.geomspace(1e6, 1e8, 5), 3), np.tile([1.0, 2.0, 8.0], 5)
+    logs = np.log(1.5 + 30 * size**-0.25) + 0.003 * random.normal(size=15)
+    law = ReplicasOffset(LOG_SQUARES).fit(np.column_stack([size, count]), np.exp(logs))
+    interval, found = profile_interval(law, "beta"), law.params_
+    assert np.sign(found["beta"]) == sign
+    centre = np.log(size).mean()
+    start = [np.log(found["E"]), np.log(found["A"]) - found["alpha"] * centre, found["alpha"]]
+
+    def lowest(beta):
+        def squares(free):
+            floor, level, alpha = free
+            reducible = np.exp(level - alpha * (np.log(size) - centre)) * count**beta
+            return 1e6 * ((np.log(np.exp(floor) + reducible) - logs) ** 2).sum()
+
+        options = {"xatol": 1e-8, "fatol": 1e-8, "maxiter": 8000, "maxfev": 8000}
+        return minimize(squares, start, method="Nelder-Mead", options=options).fun
+
+    best = lowest(found["beta"])
+    cut = 15 * np.log1p(t.ppf(0.975, 11) ** 2 / 11)
+    low, high = (
+        brentq(lambda beta: 15 * np.log(lowest(beta) / best) - cut, *ends, xtol=1e-6)
+        for ends in ((found["beta"] - 0.1, found["beta"]), (found["beta"], found["beta"] + 0.1))
+    )
+    assert low < 0 < high
+    assert (interval.low, interval.high) == pytest.approx((low, high), abs=3e-5)
+
+
+def test_ends_of_positive_parameters_stay_positive_and_a_floor_that_vanished_is_bounded_above():
+    size = np.geomspace(1e5, 1e9, 9)
+    loss = 9 * size**-0.1 * np.exp(0.002 * np.random.default_rng(4).normal(size=9))
+    law = PowerLaw(LOG_SQUARES).fit(size, loss)
+    floor, level = profile_interval(law, "E"), profile_interval(law, "A")
+    assert 0 <= floor.low < floor.high < loss.min()
+    assert 0 < level.low < law.params_["A"] < level.high < np.inf
