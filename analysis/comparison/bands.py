@@ -25,7 +25,7 @@ class Band:
     defined: Array
 
 
-def ratio_band(replicates: Array, degrees: int) -> Band:
+def ratio_band(replicates: Array, degrees: float) -> Band:
     """Percentile band of positive ratios (R, m).
 
     Replicates without a ratio are counted and not left out: 0 and infinity are ends like others, and one

@@ -46,14 +46,15 @@ class SizeMeans:
         Geometric mean over seeds.
     replicates : ndarray (R, m) or None
     seeds : list of int
-    degrees : int
+    degrees : float
+        That percentiles are expanded for.
     """
 
     points: list[tuple[int, int]]
     mean: Array
     replicates: Array | None
     seeds: list[int]
-    degrees: int
+    degrees: float
 
     def at(self, point: tuple[int, int]) -> Array | None:
         """Replicates (R,) at one of the points."""

@@ -8,14 +8,14 @@ import numpy as np
 from scipy.stats import f as fisher
 
 from analysis.fits.doubts import MISFIT_LEVEL, doubts_of_parameters, doubts_of_runs
+from analysis.fits.fitters import fit_by
 from analysis.laws.law import ScalingLaw
 from analysis.solvers.damped_newton import Array
 from analysis.solvers.objective import Objective, to_scale
 from analysis.tables.sample import Sample
 from analysis.uncertainty.bootstrap import Resamples, SeedNoise, resample, seed_noise
 from analysis.uncertainty.intervals import Interval
-from analysis.uncertainty.profile import PROFILE, profile_interval
-from wardlaw.errors import RecordError
+from analysis.uncertainty.profile import HUBER_PROFILE, PROFILE, profile_interval
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,12 @@ class Fit:
     warnings: tuple[str, ...]
 
     @property
+    def solutions(self) -> Array:
+        """The fit's solution, then those of the replicates, if any: (1 + R, P)."""
+        point = self.law.theta_[None]
+        return point if self.theta is None else np.vstack([point, self.theta])
+
+    @property
     def group(self) -> str:
         """Name of the runs together."""
         return self.sample.group
@@ -68,11 +74,25 @@ class Fit:
 
     @property
     def residuals(self) -> Array:
-        """Measured minus predicted (n,) on the law's scale, inflated for the parameters fitted to them."""
-        off = residuals(self.law, self.sample.inputs, self.sample.target)
+        """Measured minus predicted (n,) on the law's scale, inflated for the parameters fitted to them.
+
+        Those of runs of the mean weight: with weights each is multiplied by the square root of its own.
+        """
+        off = np.sqrt(self.sample.weight) * residuals(self.law, self.sample.inputs, self.sample.target)
         free = len(self.law.parameters) - len(self.law.fixed_)
         inflated: Array = off * np.sqrt(self.sample.rows / max(self.sample.rows - free, 1))
         return inflated
+
+    @property
+    def standard_errors(self) -> dict[str, float]:
+        """Standard deviation of each parameter's replicates, at the estimated scale of the noise."""
+        if self.theta is None or self.resamples is None:
+            return {}
+        away = self.law.named(self.theta)
+        return {
+            name: float(np.std((away[name] - value) / self.resamples.scale, ddof=1))
+            for name, value in self.law.params_.items()
+        }
 
     def band(self, inputs: Array) -> tuple[Array, Array, Array]:
         """Target (m,) at inputs (m,) or (m, K) with the low and high ends of its interval; NaN if none."""
@@ -88,14 +108,13 @@ class Fit:
 
     def to_json(self) -> dict[str, Any]:
         """Everything about the fit that a machine may want."""
-        spread = self.law.named(self.theta) if self.theta is not None else {}
         return {
             "group": self.group,
             "inputs": dict(zip(self.law.inputs, self.columns, strict=True)),
             "target": self.law.target,
             **self.law.summary(),
             "intervals": {name: {"low": end.low, "high": end.high} for name, end in self.intervals.items()},
-            "standard_errors": {name: float(np.std(values, ddof=1)) for name, values in spread.items()},
+            "standard_errors": self.standard_errors,
             "interval_method": self.interval_method,
             "replicates": 0 if self.theta is None else len(self.theta),
             "seed_noise": asdict(self.noise),
@@ -152,10 +171,7 @@ def fit_sample(
     RecordError
         If the runs cannot determine the law, naming the group.
     """
-    try:
-        law.fit(sample.inputs, sample.target, weight=sample.weight, fixed=fixed)
-    except RecordError as error:
-        raise RecordError(error.what, where=sample.group or error.where, remedy=error.remedy) from None
+    fit_by("newton", law, sample, fixed=fixed)
     return with_intervals(law, sample, columns=columns, replicates=replicates, seed=seed)
 
 
@@ -176,11 +192,13 @@ def with_intervals(
     else:
         intervals = {name: profile_interval(law, name) for name in law.parameters}
         method = (
-            PROFILE if any(end.low is not None for end in intervals.values()) else "none: no run is spare"
+            (PROFILE if np.isinf(law.objective.delta) else HUBER_PROFILE)
+            if any(end.low is not None for end in intervals.values())
+            else "none: no run is spare"
         )
     intervals |= {name: Interval(value, None, None) for name, value in law.fixed_.items()}
     points = len(np.unique(sample.inputs, axis=0))
-    misfit = _lack_of_fit(sample, law, noise, points)
+    misfit = _lack_of_fit(sample, law, noise)
     return Fit(
         sample=sample,
         columns=columns or law.inputs,
@@ -193,24 +211,28 @@ def with_intervals(
         misfit=misfit,
         points=points,
         warnings=(
-            *doubts_of_runs(law, points, resamples, noise, misfit),
+            *doubts_of_runs(law, sample, resamples, noise, misfit),
             *doubts_of_parameters(law, sample, intervals),
         ),
     )
 
 
-def _lack_of_fit(sample: Sample, law: ScalingLaw, noise: SeedNoise, points: int) -> float | None:
+def _lack_of_fit(sample: Sample, law: ScalingLaw, noise: SeedNoise) -> float | None:
     """p-value of the F test of the points' means against the law, by the spread between seeds.
 
-    The test is that of least squares on the law's scale, so the law is fitted again with Huber's
+    Points are those whose runs differ in their seed alone, also where they differ in what the law does not
+    see. The test is that of least squares on the law's scale, so the law is fitted again with Huber's
     threshold out of reach.
     """
-    degrees = points - len(law.parameters) + len(law.fixed_)
+    _, cell = np.unique(sample.cells, return_inverse=True)
+    weight = np.bincount(cell, sample.weight)
+    degrees = len(weight) - len(law.parameters) + len(law.fixed_)
     if degrees < 1 or not noise.deviation:
         return None
-    squares = type(law)(Objective(law.scale, np.inf)).fit(sample.inputs, sample.target, fixed=law.fixed_)
+    squares = type(law)(Objective(law.scale, np.inf)).fit(
+        sample.inputs, sample.target, weight=sample.weight, fixed=law.fixed_
+    )
     off = residuals(squares, sample.inputs, sample.target)
-    _, cell, counts = np.unique(sample.cells, return_inverse=True, return_counts=True)
-    means = np.bincount(cell, off) / counts
-    statistic = float((means**2 * counts).sum()) / degrees / noise.deviation**2
+    means = np.bincount(cell, sample.weight * off) / weight
+    statistic = float((means**2 * weight).sum()) / degrees / noise.deviation**2
     return float(fisher.sf(statistic, degrees, noise.degrees))

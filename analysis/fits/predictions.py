@@ -126,6 +126,7 @@ def predict_at(fit: Fit, points: Array, *, seed: int = 0) -> list[Prediction]:
     if fit.theta is not None and fit.resamples is not None:
         replicates = law.predict(points, fit.theta)
         drawn = generator(seed, "prediction").choice(fit.residuals, size=replicates.shape)
+        drawn *= fit.resamples.scale[:, None]
         noisy = from_scale(to_scale(replicates, law.scale) + drawn, law.scale)
         law_ends = [fit.resamples.interval(float(v), r) for v, r in zip(predicted, replicates.T, strict=True)]
         run_ends = [fit.resamples.interval(float(v), r) for v, r in zip(predicted, noisy.T, strict=True)]
@@ -137,7 +138,9 @@ def predict_at(fit: Fit, points: Array, *, seed: int = 0) -> list[Prediction]:
     ]
 
 
-def judge_holdout(fit: Fit, condition: str, inputs: Array, measured: Array, compute: Array | None) -> HoldOut:
+def judge_holdout(
+    fit: Fit, condition: str, inputs: Array, measured: Array, compute: Array | None, *, seed: int = 0
+) -> HoldOut:
     """Compare predictions with runs that were held out.
 
     Parameters
@@ -146,8 +149,10 @@ def judge_holdout(fit: Fit, condition: str, inputs: Array, measured: Array, comp
     measured : ndarray (m,)
     compute : ndarray (m,) or None
         What "largest" means; without it the product of the inputs.
+    seed : int
+        Of the draws behind the interval of a run.
     """
-    predictions = predict_at(fit, inputs)
+    predictions = predict_at(fit, inputs, seed=seed)
     predicted = np.array([one.mean.estimate for one in predictions])
     size = inputs.prod(axis=1) if compute is None else compute
     largest = int(np.argmax(size))

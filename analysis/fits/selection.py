@@ -6,20 +6,23 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from scipy.stats import t
 
 from analysis.fits.fit import residuals
+from analysis.fits.fitters import fit_by
 from analysis.fits.predictions import Errors, held_out_errors
 from analysis.fits.selection_table import render_selection
-from analysis.fits.table_fit import Request, fit_law, left_out, prepare_law, unseen_letters
+from analysis.fits.table_fit import Request, left_out, prepare_law, unseen_letters
 from analysis.laws.law import ScalingLaw
 from analysis.solvers.damped_newton import Array
 from analysis.tables.filters import drop_duplicates, split_where
 from analysis.tables.run_table import RunTable
 from analysis.tables.sample import take_sample
+from analysis.uncertainty.intervals import LEVEL
 from wardlaw.errors import RecordError
 
-# A difference of so many standard errors is one.
-_ERRORS = 2.0
+# Below so many held-out points a standard error says little.
+_FEW_POINTS = 4
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class Standing:
     held_out : Errors
         On the runs that were.
     off : ndarray (m,)
-        |measured - predicted| of each of those, on the law's scale.
+        |measured - predicted| at each of their points, on the law's scale: the mean over its seeds.
     warnings : tuple of str
     """
 
@@ -111,18 +114,27 @@ class Selection:
     def simplest(self) -> Standing:
         """The candidate with the fewest parameters that the held-out runs do not tell from the chosen one.
 
-        Its mean residual is larger by no more than two standard errors of the difference over the runs,
-        whose noise both share. By the smallest residual alone, a nested case with parts too many wins
-        more often than the one that made the runs (``tests/analysis/test_joint.py`` measures both).
+        Its mean residual is larger by no more than Student's 95 % interval of the difference over the
+        points, whose noise both share. Seeds of one point count as one: both laws miss their mean by the
+        same. One point alone has no such interval. By the smallest residual alone, a nested case with
+        parts too many wins more often than the one that made the runs (``tests/analysis/test_joint.py``
+        measures both).
         """
         best = self.chosen.off
+        spare = len(best) - 1
+        reach = float(t.ppf(0.5 + LEVEL / 2, spare)) / math.sqrt(spare) if spare else 0.0
 
         def alike(off: Array) -> bool:
             more = off - best
-            return bool(more.mean() <= _ERRORS * more.std() / math.sqrt(max(len(more) - 1, 1)))
+            return bool(more.mean() <= reach * more.std())
 
         standings = [self.chosen, *(standing for standing in self.standings if alike(standing.off))]
         return min(standings, key=lambda standing: (standing.free, standing.rank))
+
+    @property
+    def nested(self) -> bool:
+        """Whether the candidates are cases of one law."""
+        return len({standing.law.name for standing in self.standings}) == 1
 
     @property
     def cautions(self) -> tuple[str, ...]:
@@ -130,6 +142,7 @@ class Selection:
         return (
             f"the {self.held} held-out runs chose among {len(self.standings)} candidates: they are a "
             "validation set, not a test, and the error of the chosen one there is optimistic",
+            *self._few_points(),
             *self._incomparable(),
             *left_out(self.table),
         )
@@ -147,13 +160,19 @@ class Selection:
             "runs_fitted": len(self.table.rows),
             "runs_held_out": self.held,
             "chosen": self.chosen.name,
-            "simplest_within_two_standard_errors": self.simplest.name,
+            "simplest_not_told_apart": self.simplest.name,
+            "nested": self.nested,
             "candidates": [standing.to_json() for standing in self.standings],
             "cautions": list(self.cautions),
             "source": self.table.source,
             "notes": list(self.table.notes),
             "dropped": [vars(run) for run in self.table.dropped],
         }
+
+    def _few_points(self) -> list[str]:
+        points = len(self.chosen.off)
+        told = f"the candidates were told apart by {points} held-out point{'s' * int(points > 1)} only"
+        return [told] if points < _FEW_POINTS else []
 
     def _incomparable(self) -> list[str]:
         forms = {str(standing.law.objective) for standing in self.standings}
@@ -194,8 +213,11 @@ def select_law(table: RunTable, candidates: Sequence[Candidate], holdout: str) -
 
 def _judge(candidate: Candidate, law: ScalingLaw, fitted: RunTable, held: RunTable) -> Standing:
     sample = take_sample(fitted.rows, law.inputs, law.target, candidate.name, candidate.request.error)
-    fit_law(law, candidate.request, sample)
+    request = candidate.request
+    fit_by(request.fitter, law, sample, fixed=request.fixed, start=request.start)
     unknown = take_sample(held.rows, law.inputs, law.target)
+    off = np.abs(residuals(law, unknown.inputs, unknown.target))
+    _, point, seeds = np.unique(unknown.cells, return_inverse=True, return_counts=True)
     warnings = unseen_letters(law, fitted.rows)
     if not law.convergence_.converged:
         warnings.append("the fitter did not meet its stopping test")
@@ -204,7 +226,7 @@ def _judge(candidate: Candidate, law: ScalingLaw, fitted: RunTable, held: RunTab
         law=law,
         free=len(law.parameters) - len(law.fixed_),
         held_out=held_out_errors(law, unknown.inputs, unknown.target),
-        off=np.abs(residuals(law, unknown.inputs, unknown.target)),
+        off=np.bincount(point, off) / seeds,
         warnings=tuple(warnings),
     )
 

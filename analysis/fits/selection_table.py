@@ -45,8 +45,11 @@ def describe_selection(selection: Mapping[str, Any]) -> RenderableType:
             style="bold" if one["name"] == selection["chosen"] else "",
         )
     warnings = [f"{one['name']}: {warning}" for one in selection["candidates"] for warning in one["warnings"]]
+    chosen = [f"chosen: {selection['chosen']}"]
+    if selection["nested"]:
+        chosen.append(f"simplest that these runs do not tell from it: {selection['simplest_not_told_apart']}")
     return Group(
         table,
-        Text(f"chosen: {selection['chosen']}"),
+        *map(Text, chosen),
         *(Text(f"! {warning}", style="yellow") for warning in (*selection["cautions"], *warnings)),
     )

@@ -1,26 +1,25 @@
 """Fit a law to a table of runs: filters, groups, hold-out and predictions together."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from analysis.fits.fit import Fit, with_intervals
+from analysis.fits.fitters import fit_by
 from analysis.fits.predictions import HoldOut, Prediction, judge_holdout, predict_at
 from analysis.fits.rendering import render_fit
 from analysis.laws.law import ScalingLaw
-from analysis.laws.power_sum import PowerSum
 from analysis.laws.registry import find_law
 from analysis.solvers.objective import OBJECTIVES
 from analysis.tables.filters import drop_duplicates, split_where
 from analysis.tables.groups import split_groups
 from analysis.tables.run_table import RunTable
-from analysis.tables.sample import Sample, take_sample
+from analysis.tables.sample import take_sample
 from wardlaw.errors import RecordError
 
-FITTERS = ("newton", "projection")
 # Letters that a law does not see may still differ between its runs.
 _UNSEEN = ("N", "D", "H", "M", "S")
 
@@ -35,7 +34,8 @@ class Request:
         Name in the registry.
     objective : str
         Name in ``OBJECTIVES``; empty for the law's own.
-    fitter : {"newton", "projection"}
+    fitter : str
+        Name in ``FITTERS``.
     fixed : dict of str to float
     start : dict of str to float
         One start instead of the law's grid; None for the grid.
@@ -130,10 +130,12 @@ def fit_table(table: RunTable, request: Request | str) -> TableFit:
     needed = (*letters, request.error) if request.error else letters
     clean = drop_duplicates(table.require(needed), letters)
     if request.error:
-        clean = clean.noting(f"runs weigh 1 / {request.error}^2")
+        clean = clean.noting(
+            f"runs weigh 1 / {request.error}^2, and a run that is predicted the mean of theirs"
+        )
     fitted, held = split_where(clean, request.holdout) if request.holdout else (clean, None)
-    sample = take_sample(fitted.rows, law.inputs, law.target, _group_name(fitted), request.error)
-    fit_law(law, request, sample)
+    sample = take_sample(fitted.rows, law.inputs, law.target, fitted.group_name, request.error)
+    fit_by(request.fitter, law, sample, fixed=request.fixed, start=request.start)
     fit = with_intervals(law, sample, columns=None, replicates=request.replicates, seed=request.seed)
     points = [_point(law, point) for point in request.predict]
     predictions = predict_at(fit, np.concatenate(points), seed=request.seed) if points else []
@@ -146,39 +148,6 @@ def fit_table(table: RunTable, request: Request | str) -> TableFit:
     )
 
 
-def fit_law(law: ScalingLaw, request: Request, sample: Sample) -> None:
-    """Fit a law to the runs of one group by the fitter that is asked for, without intervals.
-
-    Raises
-    ------
-    RecordError
-        If the runs cannot determine the law, naming the group, or the fitter is not one for it.
-    """
-    if request.fitter == "projection" and not isinstance(law, PowerSum):
-        raise RecordError(
-            f"the {law.name} law is not a sum of powers, so its coefficients cannot be projected out",
-            where="--fitter",
-            remedy="Use --fitter newton",
-        )
-    if request.fitter == "projection" and (request.fixed or request.start):
-        raise RecordError(
-            "variable projection takes neither parameters to hold nor a start",
-            where="--fitter",
-            remedy="Use --fitter newton",
-        )
-    try:
-        if request.fitter == "projection" and isinstance(law, PowerSum):
-            law.fit_projected(sample.inputs, sample.target, weight=sample.weight)
-        elif request.start:
-            law.fit_from(
-                request.start, sample.inputs, sample.target, weight=sample.weight, fixed=request.fixed
-            )
-        else:
-            law.fit(sample.inputs, sample.target, weight=sample.weight, fixed=request.fixed)
-    except RecordError as error:
-        raise RecordError(error.what, where=sample.group or error.where, remedy=error.remedy) from None
-
-
 def fit_groups(table: RunTable, request: Request, group: str = "") -> list[TableFit]:
     """Fit a law to each group of runs apart.
 
@@ -187,20 +156,9 @@ def fit_groups(table: RunTable, request: Request, group: str = "") -> list[Table
     table : RunTable
     request : Request
     group : str
-        Columns of the groups; the table's own if empty, and one group if that is empty too. ``none`` for
-        all runs together.
+        As in ``split_groups``.
     """
-    column = group or table.group
-    if column in ("", "none"):
-        return [fit_table(replace(table, group=""), request)]
-    return [fit_table(part, request) for part in split_groups(table, column)]
-
-
-def _group_name(table: RunTable) -> str:
-    column = table.group
-    if not column or table.rows[column].n_unique() > 1:
-        return ""
-    return str(table.rows[column][0])
+    return [fit_table(part, request) for part in split_groups(table, group)]
 
 
 def prepare_law(request: Request) -> ScalingLaw:

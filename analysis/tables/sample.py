@@ -7,6 +7,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from analysis.tables.sweeps import swept_columns
+
 Array = NDArray[np.float64]
 
 # Runs that differ in one of these are never replicates of one another, whatever the law sees.
@@ -28,12 +30,14 @@ class Sample:
     runs : ndarray (n,) of str
         Which run a row is of: rows of one run are its checkpoints.
     cells : ndarray (n,) of str
-        Name of the point that a row is at: rows of one cell differ in their seed alone.
+        Name of the point that a row is at: rows of one cell differ in their seed (or see ``sweeps``).
     matched : ndarray (n,) of str
         The same without what differs between groups by design.
     seeds : ndarray (n,) of int
     weight : ndarray (n,)
         How much a row counts in the fit; 1 on average.
+    sweeps : tuple of str
+        What tells rows of one point apart besides their seed: they are then no replicates.
     """
 
     group: str
@@ -44,6 +48,7 @@ class Sample:
     matched: NDArray[np.str_]
     seeds: NDArray[np.int64]
     weight: Array
+    sweeps: tuple[str, ...]
 
     @property
     def rows(self) -> int:
@@ -54,6 +59,12 @@ class Sample:
     def has_checkpoints(self) -> bool:
         """Whether some run has several rows."""
         return len(np.unique(self.runs)) < self.rows
+
+    @property
+    def seeds_at_point(self) -> NDArray[np.int64]:
+        """Rows at the point of each row (n,)."""
+        _, cell, counts = np.unique(self.cells, return_inverse=True, return_counts=True)
+        return counts[cell]
 
 
 def take_sample(
@@ -72,16 +83,18 @@ def take_sample(
     error : str
         Column of the standard errors of the log target; empty for equal weights.
     """
+    cells = _names(rows, dict.fromkeys((*inputs, *_POINT)))
     seeds = rows["seed"].fill_null(0) if "seed" in rows.columns else pl.zeros(len(rows), pl.Int64, eager=True)
     return Sample(
         group=group,
         inputs=rows.select(inputs).to_numpy().astype(np.float64),
         target=rows[target].to_numpy().astype(np.float64),
         runs=rows["run"].cast(pl.String).to_numpy().astype(np.str_),
-        cells=_names(rows, dict.fromkeys((*inputs, *_POINT))),
+        cells=cells,
         matched=_names(rows, dict.fromkeys((*inputs, *_MATCHED))),
         seeds=seeds.cast(pl.Int64).to_numpy(),
         weight=_weights(rows, error) if error else np.ones(len(rows)),
+        sweeps=swept_columns(rows, cells, target),
     )
 
 

@@ -202,7 +202,7 @@ def test_the_parts_of_a_noisy_table_are_found_by_extrapolation():
 def test_the_true_parts_are_found_in_most_draws_and_by_the_smallest_residual_alone_in_few():
     """Eight truths, five draws each, 0.3 % noise; 80 runs fitted and the 40 of most compute held out.
 
-    Measured: 39 of 40 by the fewest parts within two standard errors, 14 by the smallest residual.
+    Measured: 39 of 40 by the fewest parts that are not told apart, 14 by the smallest residual.
     """
     right = Counter()
     for parts in SUBSETS:

@@ -7,8 +7,10 @@ import polars as pl
 import pytest
 from click.testing import CliRunner
 
-from analysis.fits.selection import Candidate, select_law
-from analysis.fits.table_fit import Request
+from analysis.fits.predictions import Errors
+from analysis.fits.selection import Candidate, Selection, Standing, select_law
+from analysis.fits.table_fit import Request, fit_table
+from analysis.laws.power_law import PowerLaw, PurePowerLaw
 from analysis.tables.run_table import read_runs
 from wardlaw.cli import wardlaw
 from wardlaw.errors import RecordError
@@ -121,3 +123,47 @@ def test_command_line(runs_file, tmp_path):
     assert found["chosen"] == "power"
     assert [one["name"] for one in found["candidates"]] == ["pure-power", "power:E=1.0", "power"]
     assert found["candidates"][1]["fixed"] == {"E": 1.0}
+
+
+def standing(name, law, off):
+    errors = Errors(off.mean(), off.mean(), off.max())
+    return Standing(name, law, len(law.parameters), errors, off, ())
+
+
+def test_students_quantile_says_which_residuals_are_alike_and_few_points_are_told(runs_file):
+    """A difference of three standard errors: told apart by nine points, not by three (4.3 needed)."""
+    table = read_runs(runs_file)
+    simplest = {}
+    for points in (9, 3, 1):
+        noise = np.resize([1.0, -1.0, 0.0], points)
+        more = 0.1 if points == 1 else 3 * noise.std() / np.sqrt(points - 1)
+        straight = standing("straight", PurePowerLaw(), 5.0 + more + noise - noise.mean())
+        found = Selection("", (straight, standing("curved", PowerLaw(), np.full(points, 5.0))), points, table)
+        simplest[points] = found.simplest.name
+        assert any("held-out point" in caution for caution in found.cautions) == (points < 4)
+    assert simplest == {9: "curved", 3: "straight", 1: "curved"}
+
+
+def test_seeds_of_a_held_out_point_count_as_one(tmp_path):
+    size, seed = np.repeat(np.geomspace(1e5, 1e9, 9), 2), np.tile([0, 1], 9)
+    loss = (1.4 + 60 * size**-0.31) * np.exp(0.01 * (2 * seed - 1))
+    pl.DataFrame({"N": size, "seed": seed, "L": loss}).write_csv(tmp_path / "runs.csv")
+    both = candidates(straight=Request("pure-power"), curved=Request("power", objective="squares-log"))
+    selection = select_law(read_runs(tmp_path / "runs.csv"), both, HOLDOUT)
+    assert selection.held == 2
+    assert selection.standings[1].off == pytest.approx([0.01], abs=1e-4)
+    assert any("told apart by 1 held-out point only" in caution for caution in selection.cautions)
+
+
+def test_the_simplest_nested_case_is_shown(runs_file):
+    cases = candidates(free=Request("power"), known=Request("power", fixed={"E": TRUTH["E"]}))
+    shown = " ".join(select_law(read_runs(runs_file), cases, HOLDOUT).summary().split())
+    assert "simplest that these runs do not tell from it: " in shown
+    laws = candidates(straight=Request("pure-power"), curved=Request("power"))
+    assert "simplest" not in select_law(read_runs(runs_file), laws, HOLDOUT).summary()
+
+
+def test_a_fitter_that_there_is_not_is_refused(runs_file):
+    with pytest.raises(RecordError, match="there is no fitter 'foo'") as refusal:
+        fit_table(read_runs(runs_file), Request("power", fitter="foo"))
+    assert refusal.value.remedy == "Use one of newton, projection"
