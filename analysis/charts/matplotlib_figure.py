@@ -14,7 +14,7 @@ from analysis.charts.series import Band, Intervals, Line, Points, Series
 from analysis.charts.styles import Style
 from analysis.charts.ticks import linear_counts, log_ticks
 
-WIDTH = 8.4
+_WIDTH = 8.4
 # What fits across a figure.
 _LETTERS = 110
 _LABEL_SIZE = 9.5
@@ -52,7 +52,7 @@ STYLE: dict[Any, Any] = {
 def draw_chart(chart: Chart) -> Figure:
     """The chart as a figure of a column's width (8.4 inches)."""
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, chart.rows * chart.row_height + 0.6))
+        figure = Figure(figsize=(_WIDTH, chart.rows * chart.row_height + 0.6))
         drawn = figure.subplots(
             chart.rows, chart.columns, sharex=chart.share_x, sharey=chart.share_y, squeeze=False
         ).ravel()
@@ -75,7 +75,7 @@ def _draw_facet(axes: Axes, facet: Facet, chart: Chart) -> None:
         _draw_series(axes, series, chart.styles[series.group], 4 if chart.crowded else 6)
     for reference in facet.references:
         _draw_reference(axes, reference)
-    inches = WIDTH / chart.columns * 0.85, chart.row_height * 0.8
+    inches = _WIDTH / chart.columns * 0.85, chart.row_height * 0.8
     for axis, drawn, length in zip((facet.x, facet.y), (axes.xaxis, axes.yaxis), inches, strict=True):
         _set_scale(axes, drawn, axis, length)
     axes.set_title(facet.title)

@@ -96,3 +96,9 @@ class Intervals:
 
 
 Series = Points | Line | Band | Intervals
+
+
+def bounded_band(group: str, x: Array, low: Array, high: Array) -> list[Series]:
+    """The band over the x (n,) where both ends are finite; none where that is nowhere."""
+    bounded = np.isfinite(low) & np.isfinite(high)
+    return [Band(group, x[bounded], low[bounded], high[bounded])] if bounded.any() else []

@@ -1,5 +1,6 @@
 """Groups of runs against a reference: exponents and efficiencies, from one law fitted to each."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -143,9 +144,11 @@ def compare(
     Raises
     ------
     RecordError
-        If there is no such column or value, or a group's runs cannot determine the law.
+        If there is no such column, value or level, or a group's runs cannot determine the law.
     """
     request = Request(law) if isinstance(law, str) else law
+    if wrong := [level for level in levels if not 0 < level < math.inf]:
+        raise RecordError(f"{wrong[0]:g} is not a loss to compare at", where="--level")
     column, parts, warnings = taken_apart(table, group, reference, against)
     fits = {name: _fit(part, column, name, request) for name, part in parts.items()}
     first, *others = fits.values()

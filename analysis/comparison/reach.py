@@ -65,7 +65,7 @@ def reach(fit: Fit, letter: str, at: Mapping[str, float]) -> Reach:
     C of a law that has N and D and no C is the compute 6 N D of the compute-optimal frontier.
     """
     law, inputs = fit.law, dict(zip(fit.law.inputs, fit.sample.inputs.T, strict=True))
-    theta = law.theta_[None] if fit.theta is None else np.vstack([law.theta_, fit.theta])
+    theta = fit.solutions
     if letter in inputs:
         low, high = float(inputs[letter].min()), float(inputs[letter].max())
         return Reach(fit, theta, held_path(law, letter, at), low, high)

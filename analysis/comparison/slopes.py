@@ -47,7 +47,7 @@ def transfer_efficiency(fit: Fit, reference: Fit, levels: Sequence[float] = ()) 
 def _slopes(fit: Fit, at: Array) -> Array:
     """dL_y / dL_x (1 + R, m) by central differences."""
     law = fit.law
-    theta = law.theta_[None] if fit.theta is None else np.vstack([law.theta_, fit.theta])
+    theta = fit.solutions
     above, below = at * (1 + _STEP), at * (1 - _STEP)
     return (law.predict(above, theta) - law.predict(below, theta)) / (above - below)
 

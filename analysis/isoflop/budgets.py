@@ -55,8 +55,7 @@ class Budgets:
 def group_budgets(rows: pl.DataFrame, tolerance: float) -> Budgets:
     """Runs grouped by their compute.
 
-    A budget is a smallest C with all runs up to ``tolerance`` (a fraction) above it; the next run begins
-    another, so that no chain of near values can join two budgets. Losses are taken as they are: within
+    Losses are taken as they are: within
     a budget, compute that differs by a fraction t moves them by about 0.15 t of themselves on language.
 
     Parameters
@@ -66,12 +65,7 @@ def group_budgets(rows: pl.DataFrame, tolerance: float) -> Budgets:
     tolerance : float
     """
     size, tokens, loss, compute = (rows[name].cast(pl.Float64).to_numpy() for name in "NDLC")
-    budget = np.empty(len(rows), dtype=np.int64)
-    number, first = -1, -np.inf
-    for row in np.argsort(compute, kind="stable"):
-        if number < 0 or compute[row] > first * (1 + tolerance):
-            number, first = number + 1, compute[row]
-        budget[row] = number
+    budget = near_values(compute, tolerance)
     order = np.lexsort((size, budget))
     counts = np.bincount(budget)
     column = np.arange(counts.max())
@@ -85,6 +79,21 @@ def group_budgets(rows: pl.DataFrame, tolerance: float) -> Budgets:
         present=column < counts[:, None],
         runs=rows["run"].cast(pl.String).to_numpy().astype(np.str_)[place],
     )
+
+
+def near_values(values: Array, tolerance: float) -> NDArray[np.int64]:
+    """Which cluster of near values each (n,) belongs to, counted from the smallest.
+
+    A cluster is a smallest value with all those up to ``tolerance`` (a fraction) above it; the next begins
+    another, so that no chain of near values can join two clusters.
+    """
+    cluster = np.empty(len(values), dtype=np.int64)
+    number, first = -1, -np.inf
+    for place in np.argsort(values, kind="stable"):
+        if number < 0 or values[place] > first * (1 + tolerance):
+            number, first = number + 1, values[place]
+        cluster[place] = number
+    return cluster
 
 
 def near_the_lowest(budgets: Budgets, window: float, least: int = 5) -> NDArray[np.bool_]:

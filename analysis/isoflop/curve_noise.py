@@ -33,7 +33,7 @@ def spare_curves(curves: Curves) -> int:
 
 def redraw_curves(curves: Curves, replicates: int, seed: int) -> Iterator[Array]:
     """Log losses (r, K, G) of replicates, in pieces that fit the memory."""
-    surface = smooth_surface(curves)
+    surface = _smooth_surface(curves)
     reached = np.isfinite(curves.log_loss)
     number, values = curves.log_loss.shape
     residual = np.where(reached, curves.log_loss - surface, 0.0) * np.sqrt(number / spare_curves(curves))
@@ -44,7 +44,7 @@ def redraw_curves(curves: Curves, replicates: int, seed: int) -> Iterator[Array]
         yield base + factor[start : start + piece] * residual
 
 
-def smooth_surface(curves: Curves) -> Array:
+def _smooth_surface(curves: Curves) -> Array:
     """The cubic of log N and log C through all curves, by least squares of the log loss (K, G)."""
     reached = np.isfinite(curves.log_loss)
     size, compute = (

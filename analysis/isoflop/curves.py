@@ -8,7 +8,7 @@ import polars as pl
 from analysis.solvers.damped_newton import Array
 from wardlaw.errors import RecordError
 
-POINTS = 1500
+_POINTS = 1500
 """Log-spaced compute values, as in section 3.1 of arXiv 2203.15556."""
 
 _CURVES = 5
@@ -50,7 +50,7 @@ def interpolate_curves(rows: pl.DataFrame) -> Curves:
         trained = "runs have checkpoints" if by == "run" else "sizes were trained"
         raise RecordError(f"{len(curves)} {trained} at two computes or more; the envelope needs {_CURVES}")
     compute = np.concatenate([curve["C"].to_numpy() for curve in curves])
-    grid = np.linspace(compute.min(), compute.max(), POINTS)
+    grid = np.linspace(compute.min(), compute.max(), _POINTS)
     return Curves(
         log_compute=grid,
         log_size=np.array([curve["N"][0] for curve in curves]),

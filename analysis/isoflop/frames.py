@@ -10,7 +10,7 @@ from analysis.isoflop.power_laws import PowerLaws
 from analysis.solvers.damped_newton import Array
 
 _CURVE_POINTS = 101
-QUANTITIES = ("size", "tokens", "loss")
+_QUANTITIES = ("size", "tokens", "loss")
 
 
 def point_frame(optima: Optima) -> pl.DataFrame:
@@ -62,13 +62,13 @@ def optimum_frame(optima: Optima) -> pl.DataFrame:
             "log_size_error": None if reason else float(optima.spread[number]),
             "degrees": float(optima.degrees[number]),
         }
-        for quantity in QUANTITIES:
+        for quantity in _QUANTITIES:
             found = optima.interval(number, quantity)
             row[quantity] = None if reason else found.estimate
             row[f"{quantity}_low"], row[f"{quantity}_high"] = found.low, found.high
         rows.append(row)
     floats = dict.fromkeys(
-        (f"{quantity}{end}" for quantity in QUANTITIES for end in ("", "_low", "_high")), pl.Float64
+        (f"{quantity}{end}" for quantity in _QUANTITIES for end in ("", "_low", "_high")), pl.Float64
     )
     return pl.DataFrame(rows, schema_overrides={**floats, "log_size_error": pl.Float64})
 

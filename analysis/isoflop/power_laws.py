@@ -99,7 +99,7 @@ class PowerLaws:
         return Line(slope, size.level, slopes, size.levels, size.centre, size.degrees)
 
 
-def straight_line(log_compute: Array, log_value: Array, weight: Array, drawn: Array | None) -> Line:
+def _straight_line(log_compute: Array, log_value: Array, weight: Array, drawn: Array | None) -> Line:
     """Weighted least squares through B points, in every replicate too.
 
     Parameters
@@ -141,7 +141,7 @@ def through_optima(approach: str, optima: Optima, weight: Array) -> PowerLaws:
     log_compute, weight = np.log(optima.budgets.compute[kept]), weight[kept]
     point, drawn = optima.minima, optima.replicates
     size, tokens = (
-        straight_line(log_compute, measured[kept], weight, sampled)
+        _straight_line(log_compute, measured[kept], weight, sampled)
         for measured, sampled in (
             (point.log_size, drawn.log_size[:, kept] if drawn else None),
             (point.log_tokens, drawn.log_tokens[:, kept] if drawn else None),

@@ -50,6 +50,12 @@ class IsoFlopRequest:
     replicates: int = DEFAULT_REPLICATES
     seed: int = DEFAULT_SEED
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.tolerance < 1:
+            raise RecordError(f"{self.tolerance:g} is not a fraction below 1", where="--tolerance")
+        if not self.window >= 1:
+            raise RecordError(f"{self.window:g} is not a factor of 1 or more", where="--window")
+
 
 @dataclass(frozen=True)
 class Refused:

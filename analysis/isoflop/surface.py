@@ -46,13 +46,13 @@ def surface_laws(fit: Fit) -> PowerLaws:
     RecordError
         If the surface has no optimum: one of its terms does not fall, or is not there.
     """
-    a, log_g = (float(value) for value in closed_form(fit.law.params_))
+    a, log_g = (float(value) for value in _closed_form(fit.law.params_))
     if not np.isfinite(log_g):
         found = ", ".join(f"{name} = {fit.law.params_[name]:.3g}" for name in _TERMS)
         raise RecordError(f"the fitted surface has no optimum: {found}")
-    slopes, levels, degrees = None, None, 0
+    slopes, levels, degrees = None, None, 0.0
     if fit.theta is not None and fit.resamples is not None:
-        drawn = np.stack(closed_form(fit.law.named(fit.theta)))
+        drawn = np.stack(_closed_form(fit.law.named(fit.theta)))
         possible = np.isfinite(drawn).all(axis=0)
         if possible.mean() > _POSSIBLE:
             (slopes, levels), degrees = drawn[:, possible], fit.resamples.degrees
@@ -69,7 +69,7 @@ def surface_laws(fit: Fit) -> PowerLaws:
     return PowerLaws(NAME, size, tokens, points=fit.sample.rows)
 
 
-def closed_form(params: Mapping[str, ArrayLike]) -> tuple[Array, Array]:
+def _closed_form(params: Mapping[str, ArrayLike]) -> tuple[Array, Array]:
     """Exponent a and log G of the optimal size on surfaces with A, B, alpha and beta; NaN without one."""
     size_term, token_term, alpha, beta = (np.asarray(params[name], dtype=np.float64) for name in _TERMS)
     total = alpha + beta

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from analysis.charts.chart import Axis, Chart, Facet, Reference
-from analysis.charts.series import Band, Line, Series, floats
+from analysis.charts.series import Line, Series, bounded_band, floats
 from analysis.charts.styles import Style, group_styles
 from analysis.comparison.compare import Comparison
 from analysis.report.law_charts import chart_parameters
@@ -76,12 +76,12 @@ def _efficiency(comparison: Comparison) -> Panel | None:
         f"How many times less than {comparison.reference} a group takes to the same loss; above 1 it takes "
         f"less. By definition {'; '.join(definitions)}. These definitions are this project's own. Bands: "
         "95 %, absent where replicates never get there; dotted where a group's runs do not reach so far.",
-        chart_efficiency(table, comparison.reference, group_styles(list(comparison.fits))),
+        _chart_efficiency(table, comparison.reference, group_styles(list(comparison.fits))),
         {"efficiency": table},
     )
 
 
-def chart_efficiency(table: pl.DataFrame, reference: str, styles: Mapping[str, Style]) -> Chart:
+def _chart_efficiency(table: pl.DataFrame, reference: str, styles: Mapping[str, Style]) -> Chart:
     """Efficiency against the loss that is equal, a facet a kind and a line a group.
 
     Parameters
@@ -117,10 +117,8 @@ def chart_efficiency(table: pl.DataFrame, reference: str, styles: Mapping[str, S
 def _efficiency_curve(group: str, curve: pl.DataFrame) -> list[Series]:
     x, y, low, high = (floats(curve, name) for name in ("level", "efficiency", "low", "high"))
     beyond = (curve["extrapolates"] != "").to_numpy()
-    series: list[Series] = []
-    bounded = np.isfinite(low) & np.isfinite(high) & (low > 0)
-    if bounded.any():
-        series.append(Band(group, x[bounded], low[bounded], high[bounded]))
+    # Of 0 are the ends where some replicates have no ratio: they have no place on a log axis.
+    series = bounded_band(group, x, np.where(low > 0, low, np.nan), high)
     for dotted in (False, True):
         here = beyond == dotted
         if here.any():

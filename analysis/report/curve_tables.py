@@ -9,6 +9,7 @@ import polars as pl
 from analysis.comparison.reach import reach
 from analysis.fits.fit import Fit
 from analysis.fits.table_fit import TableFit
+from analysis.isoflop.budgets import near_values
 from analysis.solvers.damped_newton import Array
 
 _CURVE_POINTS = 40
@@ -40,7 +41,7 @@ def one_input(fits: Sequence[TableFit]) -> tuple[pl.DataFrame, pl.DataFrame]:
     for one in fits:
         x = one.fit.sample.inputs[:, 0]
         points.append(_points(one.fit, {"x": x}))
-        curves.append(_curve(one.fit, np.geomspace(x.min(), _BEYOND * x.max(), _CURVE_POINTS)[:, None], 0))
+        curves.append(_curve(one.fit, np.geomspace(x.min(), _BEYOND * x.max(), _CURVE_POINTS)[:, None]))
     return pl.concat(points), pl.concat(curves)
 
 
@@ -100,7 +101,7 @@ def two_inputs(fits: Sequence[TableFit], levels: Levels) -> tuple[pl.DataFrame, 
             x = np.geomspace(here.min(), here.max(), _CURVE_POINTS)
             second = value / (6 * x) if levels.letter == "C" else np.full_like(x, value)
             curves.append(
-                _curve(one.fit, np.column_stack([x, second]), 0).with_columns(level=pl.lit(float(value)))
+                _curve(one.fit, np.column_stack([x, second])).with_columns(level=pl.lit(float(value)))
             )
     return pl.concat(points), pl.concat(curves)
 
@@ -137,17 +138,12 @@ def _points(fit: Fit, columns: dict[str, Array]) -> pl.DataFrame:
     )
 
 
-def _curve(fit: Fit, inputs: Array, moving: int) -> pl.DataFrame:
+def _curve(fit: Fit, inputs: Array) -> pl.DataFrame:
     loss, low, high = fit.band(inputs)
-    return pl.DataFrame({"group": fit.group, "x": inputs[:, moving], "loss": loss, "low": low, "high": high})
+    return pl.DataFrame({"group": fit.group, "x": inputs[:, 0], "loss": loss, "low": low, "high": high})
 
 
 def _distinct(values: Array) -> Array:
-    """Values ascending, those within two per cent of the first of a run as one: its geometric mean."""
-    ordered = np.sort(values)
-    found, first = [], 0
-    for place in range(1, len(ordered) + 1):
-        if place == len(ordered) or ordered[place] > ordered[first] * (1 + _SAME):
-            found.append(np.exp(np.log(ordered[first:place]).mean()))
-            first = place
-    return np.array(found)
+    """Values ascending, near ones as one: their geometric mean."""
+    cluster = near_values(values, _SAME)
+    return np.asarray(np.exp(np.bincount(cluster, np.log(values)) / np.bincount(cluster)))

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from analysis.charts.chart import Axis, Chart, Facet, Reference
-from analysis.charts.series import Band, Intervals, Line, Points, Series, floats
+from analysis.charts.series import Intervals, Line, Points, Series, bounded_band, floats
 from analysis.charts.styles import Style, group_styles
 from analysis.tables.arms import LOCAL
 
@@ -52,9 +52,7 @@ def fitted_curve(curve: pl.DataFrame, group: str, across: str, largest: float) -
     series: list[Series] = [Line(group, x[:last], y[:last])]
     if last < len(x):
         series.append(Line(group, x[max(0, last - 1) :], y[max(0, last - 1) :], dotted=True))
-    if np.isfinite(low).all() and np.isfinite(high).all():
-        series.insert(0, Band(group, x, low, high))
-    return series
+    return [*bounded_band(group, x, low, high), *series]
 
 
 def chart_gaps(gaps: pl.DataFrame, styles: Mapping[str, Style], label: str) -> Chart:

@@ -7,7 +7,7 @@ import polars as pl
 
 from analysis.charts.chart import Axis, Chart, Facet
 from analysis.charts.colours import INK
-from analysis.charts.series import Band, Intervals, Line, Points, Series, floats
+from analysis.charts.series import Intervals, Line, Points, Series, bounded_band, floats
 from analysis.charts.styles import Style, group_styles, ordered_styles
 from analysis.isoflop.frames import curve_frame, line_frame, optimum_frame, point_frame
 from analysis.isoflop.study import IsoFlop
@@ -40,7 +40,7 @@ def _budgets(studies: Sequence[IsoFlop]) -> Panel:
         f"{100 * settings.tolerance:g} % in it. Lines: parabolas of the {loss} in log N through the runs "
         "about the lowest, dotted where the optimum was refused. Crosses: the optimum with its 95 % "
         "interval. Budgets of fewer than three sizes have no parabola and are not drawn.",
-        chart_budgets(points, curves, optima),
+        _chart_budgets(points, curves, optima),
         {"runs": points, "parabolas": curves, "optima": optima},
     )
 
@@ -55,14 +55,14 @@ def _optima(studies: Sequence[IsoFlop]) -> Panel:
         "D* = k' C^b by each approach of arXiv 2203.15556, with their bands: 1, the lower envelope of the "
         "losses; 2, through the optima; 3, from the fitted Chinchilla law. They hold the noise of the losses "
         "and no bias of an approach.",
-        chart_optima(optima, lines),
+        _chart_optima(optima, lines),
         {"optima": optima, "lines": lines},
         [row for study in studies for row in _rows(study)],
         ["Group", "Approach"] if any(study.group for study in studies) else ["Approach"],
     )
 
 
-def chart_budgets(points: pl.DataFrame, curves: pl.DataFrame, optima: pl.DataFrame) -> Chart:
+def _chart_budgets(points: pl.DataFrame, curves: pl.DataFrame, optima: pl.DataFrame) -> Chart:
     """A facet a group and a shade a budget; the tables are those of ``isoflop.frames`` with ``group``."""
     budgets = sorted(points["compute"].unique())
     names = {budget: f"{budget:.2e}" for budget in budgets}
@@ -98,7 +98,7 @@ def chart_budgets(points: pl.DataFrame, curves: pl.DataFrame, optima: pl.DataFra
     )
 
 
-def chart_optima(optima: pl.DataFrame, lines: pl.DataFrame) -> Chart:
+def _chart_optima(optima: pl.DataFrame, lines: pl.DataFrame) -> Chart:
     """Optimal size and tokens of each budget, and the power laws by approach, two facets a group."""
     approaches = lines["approach"].unique(maintain_order=True).to_list()
     compute = Axis("Training FLOPs C", "log", values=tuple(floats(optima, "compute")))
@@ -109,7 +109,8 @@ def chart_optima(optima: pl.DataFrame, lines: pl.DataFrame) -> Chart:
             series: list[Series] = []
             for approach in approaches:
                 line = lines.filter((pl.col("group") == group) & (pl.col("approach") == approach))
-                series += _band(approach, line, quantity)
+                ends = (floats(line, f"{quantity}_{end}") for end in ("low", "high"))
+                series += bounded_band(approach, floats(line, "compute"), *ends)
                 series.append(Line(approach, floats(line, "compute"), floats(line, quantity)))
             middle, low, high = (floats(of_group, f"{quantity}{end}") for end in ("", "_low", "_high"))
             series.append(Intervals(_OPTIMUM, floats(of_group, "compute"), middle, low, high))
@@ -123,12 +124,6 @@ def chart_optima(optima: pl.DataFrame, lines: pl.DataFrame) -> Chart:
         share_y=False,
         row_height=3.2,
     )
-
-
-def _band(approach: str, line: pl.DataFrame, quantity: str) -> list[Series]:
-    low, high = (floats(line, f"{quantity}_{end}") for end in ("low", "high"))
-    bounded = len(line) > 0 and np.isfinite(low).all() and np.isfinite(high).all()
-    return [Band(approach, floats(line, "compute"), low, high)] if bounded else []
 
 
 def _lines(study: IsoFlop) -> pl.DataFrame:

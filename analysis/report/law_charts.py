@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from analysis.charts.chart import Axis, Chart, Facet, Reference
-from analysis.charts.series import Band, Intervals, Line, Points, Series, floats
+from analysis.charts.series import Intervals, Line, Points, Series, bounded_band, floats
 from analysis.charts.styles import Style, ordered_styles
 from analysis.report.figures import fitted_curve
 from analysis.tables.columns import LETTERS
@@ -17,7 +17,7 @@ _COUNTED = frozenset("NDUTMH")
 _WIDE, _VANISHING = 30.0, 1e9
 
 
-def letter_axis(letter: str, values: pl.Series) -> Axis:
+def _letter_axis(letter: str, values: pl.Series) -> Axis:
     """The axis of a letter, logarithmic where its values are positive."""
     positive = tuple(float(value) for value in values) if float(values.to_numpy().min()) > 0 else ()
     return Axis(_label(letter), "log" if positive else "linear", counts=letter in _COUNTED, values=positive)
@@ -50,7 +50,7 @@ def chart_curves(
         run, curve = (table.filter(pl.col("group") == group) for table in (points, curves))
         series += fitted_curve(curve, group, "x", float(floats(run, "x").max()))
         series.append(Points(group, floats(run, "x"), floats(run, "loss"), tuple(run["run"])))
-    facet = Facet(letter_axis(letters[0], points["x"]), target_axis(letters[1]), tuple(series))
+    facet = Facet(_letter_axis(letters[0], points["x"]), target_axis(letters[1]), tuple(series))
     label = f"{facet.y.label} against {facet.x.label}" + (", by group" if len(groups) > 1 else "")
     return Chart(label, (facet,), styles, row_height=3.7)
 
@@ -67,7 +67,7 @@ def chart_levels(points: pl.DataFrame, curves: pl.DataFrame, letter: str, target
     """
     levels = sorted(points["level"].unique())
     names = {level: _level_name(letter, level) for level in levels}
-    x, y = letter_axis("N", points["x"]), target_axis(target)
+    x, y = _letter_axis("N", points["x"]), target_axis(target)
     facets = []
     for group in points["group"].unique(maintain_order=True):
         series: list[Series] = []
@@ -77,9 +77,7 @@ def chart_levels(points: pl.DataFrame, curves: pl.DataFrame, letter: str, target
             if run.is_empty():
                 continue
             name = names[level]
-            low, high = floats(curve, "low"), floats(curve, "high")
-            if np.isfinite(low).all() and np.isfinite(high).all():
-                series.append(Band(name, floats(curve, "x"), low, high))
+            series += bounded_band(name, *(floats(curve, column) for column in ("x", "low", "high")))
             series.append(Line(name, floats(curve, "x"), floats(curve, "loss")))
             series.append(Points(name, floats(run, "x"), floats(run, "loss"), tuple(run["run"])))
         facets.append(Facet(x, y, tuple(series), group))

@@ -30,7 +30,7 @@ def build_panels(runs: Runs, findings: Findings) -> list[Panel]:
     return [panel for panel in panels if panel is not None]
 
 
-def describe_runs(table: pl.DataFrame) -> str:
+def _describe_runs(table: pl.DataFrame) -> str:
     """Number of runs, sizes and seeds, for captions."""
     seeds = sorted(table["seed"].unique())
     return (
@@ -77,7 +77,7 @@ def _loss_by_size(runs: Runs, findings: Findings) -> Panel:
     return Panel(
         "loss-by-size",
         f"{runs.evaluated.capitalize()} loss against model size",
-        f"A point is a run on patients never trained on. {law}{band}{dashed}{describe_runs(points)}.",
+        f"A point is a run on patients never trained on. {law}{band}{dashed}{_describe_runs(points)}.",
         figures.chart_loss_by_size(points, curves, _axis(runs, findings), floor),
         {"runs": points, "curves": curves},
     )
@@ -108,7 +108,7 @@ def _loss_by_tokens(runs: Runs, findings: Findings) -> Panel | None:
         "loss-by-tokens",
         f"{runs.evaluated.capitalize()} loss against tokens",
         "Lines: L(N, D) = E + A / N^alpha + B / D^beta, fitted to all runs of an arm; D is the token "
-        f"budget, in which repeated tokens count each time. {describe_runs(points)}.",
+        f"budget, in which repeated tokens count each time. {_describe_runs(points)}.",
         small_multiples.chart_loss_by_tokens(points, curves, _axis(runs, findings)),
         {"runs": points, "curves": curves},
     )

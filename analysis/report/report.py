@@ -111,7 +111,7 @@ def render(report: Report) -> str:
         refusals=refused(findings.refusals),
         unit=findings.unit,
         evaluated=runs.evaluated,
-        differing=differing_text(runs),
+        differing=_differing_text(runs),
         method=interval_method(findings),
         seed_noise=seed_noise_text(findings),
         oracle=runs.oracle,
@@ -149,7 +149,7 @@ def _default_title(folder: Path) -> str:
     return folder.parent.name if folder.name == "runs" else folder.name
 
 
-def differing_text(runs: Runs) -> str:
+def _differing_text(runs: Runs) -> str:
     """Settings that arms do not share, with the values of each."""
     return "; ".join(
         f"{key.split('.')[-1]} ({', '.join(f'{arm} {value[:12]}' for arm, value in values.items())})"

@@ -96,18 +96,12 @@ def _compared(percent: Interval, evaluated: str, *, plural: bool = False) -> str
     if percent.low is not None and not percent.excludes_zero:
         return f"{are} not measurably different in {evaluated} loss ({_percent(percent)}) from"
     direction = "higher" if percent.estimate > 0 else "lower"
-    return f"{have} a {evaluated} loss {_percent(_magnitude(percent))} {direction} than"
+    return f"{have} a {evaluated} loss {_percent(percent.magnitude)} {direction} than"
 
 
 def _percent(interval: Interval) -> str:
     wide = interval.low is None or interval.high is None or interval.high - interval.low > _WIDE_PERCENT
     return interval_text(interval, decimals=1 if wide else None, unit=" %")
-
-
-def _magnitude(interval: Interval) -> Interval:
-    if interval.estimate > 0 or interval.low is None or interval.high is None:
-        return Interval(abs(interval.estimate), interval.low, interval.high)
-    return Interval(-interval.estimate, -interval.high, -interval.low)
 
 
 def _exponents(findings: Findings) -> list[str]:
@@ -146,5 +140,5 @@ def interval_method(findings: Findings) -> str:
     methods = {fit.interval_method for fit in findings.curves.values()}
     if not methods or any(method.startswith("none") for method in methods):
         return "no interval: no size has two seeds"
-    expanded = ", percentiles expanded for few degrees of freedom" if POOLED_DEVIATIONS in methods else ""
+    expanded = ", their scale drawn too" if POOLED_DEVIATIONS in methods else ""
     return f"95 % intervals: {' and '.join(sorted(methods))}{expanded}, {findings.replicates:,} replicates"

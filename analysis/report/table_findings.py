@@ -7,7 +7,7 @@ import polars as pl
 
 from analysis.comparison.compare import Comparison, contrast
 from analysis.comparison.groups import taken_apart
-from analysis.fits.table_fit import Request, TableFit, fit_table
+from analysis.fits.table_fit import Request, TableFit, fit_table, prepare_law
 from analysis.isoflop.study import IsoFlop, IsoFlopRequest, analyse_isoflop
 from analysis.laws.registry import find_law
 from analysis.report.findings import Refusal
@@ -109,7 +109,7 @@ def analyse_table(table: RunTable, asked: TableRequest) -> TableFindings:
         sides of the hold-out's condition.
     """
     for name in asked.laws or _LAWS[-1:]:
-        law = find_law(name)
+        law = prepare_law(Request(name, asked.objective))
         table.require((*law.inputs, law.target))
     column, parts, reference, warnings = _take_apart(table, asked)
     not_held_out = _not_held_out(parts, asked.holdout)

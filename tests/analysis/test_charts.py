@@ -8,12 +8,13 @@ import plotly.graph_objects
 import pytest
 
 from analysis.charts.chart import Axis, Chart, Facet, Reference
+from analysis.charts.colours import INK
 from analysis.charts.files import write_figure
 from analysis.charts.hover import hover_texts
 from analysis.charts.matplotlib_figure import draw_chart
 from analysis.charts.plotly_figure import plotly_figure
 from analysis.charts.series import Band, Intervals, Line, Points
-from analysis.charts.styles import INK, group_styles, ordered_styles
+from analysis.charts.styles import group_styles, ordered_styles
 from analysis.charts.svg import inline_svg, svg_text
 
 X = np.array([1e4, 1e5, 1e6])

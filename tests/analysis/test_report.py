@@ -225,7 +225,7 @@ def test_a_sweep_is_drawn_and_its_best_values_are_named(make_run, tmp_path):
 def test_one_size_only_still_makes_a_page_that_fits_nothing(make_study, tmp_path):
     runs = make_study(tmp_path / "runs", sizes=("xs",))
     page = render(build_report(runs, replicates=100))
-    assert "all 2 runs have the same N (10000), so no exponent can be fitted" in page
+    assert "all 2 runs have the same N (10000): its effect cannot be fitted" in page
     assert "No curve could be fitted" in page
     with pytest.raises(RecordError, match="same N"):
         CliRunner().invoke(app, ["fit", str(runs), "--law", "power"], catch_exceptions=False)
