@@ -1,5 +1,6 @@
 """What the commands of this room have in common: where runs are, which of them, and where numbers go."""
 
+import math
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -20,7 +21,7 @@ Group = Annotated[
 ]
 Unit = Annotated[Literal["token", "event"], typer.Option(help="Loss of run records per token or event.")]
 Replicates = Annotated[int, typer.Option("--bootstrap", min=100, help="Bootstrap replicates.")]
-Seed = Annotated[int, typer.Option(help="Seed of the bootstrap.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of the bootstrap.")]
 JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the numbers here.")]
 
 
@@ -65,4 +66,6 @@ def numbers(text: str, where: str) -> dict[str, float]:
             values[name] = float(value)
         except ValueError:
             raise RecordError(f"'{value}' is not a number", where=f"{where} {name}") from None
+        if not math.isfinite(values[name]):
+            raise RecordError(f"'{value}' is not a finite number", where=f"{where} {name}")
     return values

@@ -16,6 +16,7 @@ from analysis.report.table_findings import TableRequest
 from analysis.report.table_report import build_table_report, write_table_report
 from analysis.report.table_sentences import table_cautions, table_headline
 from analysis.tables.records import LeftOut
+from wardlaw.errors import RecordError
 
 
 def report(
@@ -44,6 +45,10 @@ def report(
     A folder of run records is reported as a study of its arms. A table, or a folder with any option that
     speaks of laws, columns, rows or groups, is reported as runs of unknown origin.
     """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RecordError(f"cannot be made: {error.strerror}", where=f"--out {out}") from None
     if runs.is_dir() and not (
         law or columns or where or drop_worst_loss or group or reference or objective or holdout
     ):

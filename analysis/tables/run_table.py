@@ -17,6 +17,9 @@ _READERS: dict[str, Callable[[Path], pl.DataFrame]] = {
     ".parquet": pl.read_parquet,
 }
 
+# Nothing that is measured lies beyond it, and products and powers of what does overflow.
+_LARGEST = 1e100
+
 
 @dataclass(frozen=True)
 class RunTable:
@@ -88,7 +91,7 @@ class RunTable:
         return values.cast(pl.Float64)
 
     def with_numbers(self, name: str, where: str) -> "RunTable":
-        """Without the rows that have no finite number in a column; each is dropped with its reason.
+        """Without the rows that have no usable number in a column; each is dropped with its reason.
 
         Raises
         ------
@@ -101,6 +104,8 @@ class RunTable:
             self.without(value.is_null(), f"{name} is missing")
             .without(value.is_nan(), f"{name} is not a number")
             .without(value.is_infinite(), f"{name} is infinite")
+            .without(value.abs() > _LARGEST, f"{name} is beyond {_LARGEST:g}")
+            .without(value.abs().is_between(0, 1 / _LARGEST, closed="none"), f"{name} is all but 0")
         )
 
     def require(self, letters: Sequence[str]) -> "RunTable":
@@ -215,4 +220,18 @@ def _lettered(
         lettered = lettered.with_row_index("run", offset=1).with_columns(
             pl.format("row {}", "run").alias("run")
         )
+    if "seed" in lettered.columns:
+        lettered = lettered.with_columns(_whole(lettered["seed"], source))
     return RunTable(lettered, left_out, (*named, *derived), source, group)
+
+
+def _whole(seeds: pl.Series, source: str) -> pl.Series:
+    numbers = seeds.cast(pl.Float64, strict=False)
+    odd = seeds.filter(seeds.is_not_null() & ~(numbers == numbers.floor()).fill_null(value=False))
+    if len(odd):
+        raise RecordError(
+            f"seed is not a column of whole numbers (it has {odd[0]!r})",
+            where=source,
+            remedy="Number the seeds, or name another column with --columns seed=...",
+        )
+    return numbers.cast(pl.Int64)
