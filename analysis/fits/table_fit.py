@@ -182,6 +182,12 @@ def _point(law: ScalingLaw, inputs: Mapping[str, float]) -> np.ndarray[Any, np.d
             where="--predict",
             remedy=f"Give {','.join(f'{name}=...' for name in law.inputs)}",
         )
+    if unknown := sorted(inputs.keys() - set(law.inputs)):
+        raise RecordError(
+            f"the {law.name} law has no input {', '.join(unknown)}",
+            where="--predict",
+            remedy=f"It has {', '.join(law.inputs)}",
+        )
     return np.array([[float(inputs[name]) for name in law.inputs]])
 
 

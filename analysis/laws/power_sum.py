@@ -110,7 +110,9 @@ class PowerSum(ScalingLaw):
         """Logs of the coefficients at the centre; exponents as they are."""
         terms = len(cls.coefficients)
         powers = natural[..., terms:]
-        return np.concatenate([np.log(natural[..., :terms]) + powers @ centre.T, powers], axis=-1)
+        # A coefficient that is not positive has no log; who asked for it is told so.
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.concatenate([np.log(natural[..., :terms]) + powers @ centre.T, powers], axis=-1)
 
     def fit_projected(self, inputs: ArrayLike, target: ArrayLike, *, weight: ArrayLike = 1.0) -> Self:
         """Fit by variable projection: an outer search over the exponents alone.

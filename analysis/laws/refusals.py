@@ -48,7 +48,14 @@ def checked_points(
     if unknown := sorted(fixed.keys() - set(law.parameters)):
         raise RecordError(
             f"the {law.name} law has no parameter {', '.join(unknown)}",
+            where="--fixed",
             remedy=f"It has {', '.join(law.parameters)}",
+        )
+    if fixed.keys() >= set(law.parameters):
+        raise RecordError(
+            f"all parameters of the {law.name} law are held: nothing is left to fit",
+            where="--fixed",
+            remedy="Leave one free",
         )
     columns, targets = checked_columns(law, inputs), np.asarray(target, dtype=np.float64)
     if targets.shape != (len(columns),):

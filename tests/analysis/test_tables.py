@@ -114,7 +114,16 @@ def test_nothing_to_read_is_refused_in_one_line(wardlaw, tmp_path):
         (("--group", "kind"), "--group: there is no column 'kind'. Use one of run, N, D"),
         (("--fixed", "alpha=x"), "--fixed alpha: 'x' is not a number"),
         (("--fixed", "alpha=inf"), "--fixed alpha: 'inf' is not a finite number"),
+        (("--fixed", "zeta=1"), "--fixed: the chinchilla law has no parameter zeta"),
+        (("--fixed", "A=-3"), "--fixed: the chinchilla law cannot have A = -3"),
+        (("--fixed", "E=1,A=1,B=1,alpha=1,beta=1"), "--fixed: all parameters of the chinchilla law are held"),
+        (
+            ("--start", "E=-1,A=1,B=1,alpha=1,beta=1"),
+            "no start of the chinchilla law gives a finite objective",
+        ),
         (("--predict", "N=1e9"), "--predict: the chinchilla law needs D"),
+        (("--predict", "N=1e9,D=1e9,U=1"), "--predict: the chinchilla law has no input U"),
+        (("--fitter", "best"), "--fitter: there is no fitter 'best'"),
         (("--objective", "mean"), "--objective: there is no objective 'mean'"),
     ],
 )
