@@ -13,8 +13,8 @@ have weights, deviations are standardised by their square roots.
 
 Of 300 made-up tables of 0.3 % noise, fitted by least squares of the logs, the intervals of the exponent
 (and of the mean at 10 times the largest size) held the truth in 95 % (95 %) with two sizes of two seeds,
-94 % (95 %) with three sizes of which two had two seeds, 94 % (93 %) with three sizes of two and 94 %
-(95 %) with four. With the scale held and Student's quantiles instead they did in 87 % (84 %),
+93 % (93 %) with three sizes of which two had two seeds, 94 % (93 %) with three sizes of two and 95 %
+(94 %) with four. With the scale held and Student's quantiles instead they did in 87 % (84 %),
 86 % (85 %), 92 % (92 %) and 94 % (94 %).
 
 Where they are not, whole runs are drawn with replacement, a run's checkpoints together: they share
