@@ -151,7 +151,7 @@ def minimise_huber(
     if len(wide):
         narrow = np.full(len(wide), delta)
         here.put(wide, problem.models(theta[wide], wide, narrow, narrow)[1])
-    found = Minima(theta, here.objective, np.abs(here.gradient).max(-1), quiet >= _QUIET_STEPS)
+    found = Minima(theta, here.objective, np.abs(here.gradient).max(-1, initial=0.0), quiet >= _QUIET_STEPS)
     return basins.settle(found) if basins else found
 
 
@@ -186,7 +186,8 @@ def _step(model: LocalModel, damping: Array) -> tuple[Array, Array]:
     """Step (B, P) and the decrease (B,) that the quadratic model promises."""
     scale = np.einsum("bpp->bp", model.reweighted)
     # The floor keeps a parameter that the data do not see (E -> 0) from making the matrix singular.
-    floor = 1e-13 * scale.max(-1, keepdims=True) + _TINY
+    # Where nothing moves (the profile of the only free parameter) there is no scale, and no step.
+    floor = 1e-13 * scale.max(-1, keepdims=True, initial=0.0) + _TINY
     hessian = model.newton + damping[:, None, None] * model.reweighted
     np.einsum("bpp->bp", hessian)[...] += damping[:, None] * scale + floor
     step = np.asarray(-np.linalg.solve(hessian, model.gradient[..., None])[..., 0], dtype=np.float64)

@@ -318,3 +318,11 @@ def test_a_plain_import_loads_neither_forests_nor_accountants():
     code = f"import analysis, sys; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_one_free_parameter_is_fitted_and_has_an_interval(wardlaw, table, tmp_path):
+    out = tmp_path / "fit.json"
+    held = "E=1.7,A=400,B=410,alpha=0.34"
+    status, _, lines = wardlaw("fit", table, "--law", "chinchilla", *FEW, "--fixed", held, "--json", out)
+    assert (status, lines) == (0, [])
+    assert json.loads(out.read_text())["params"]["beta"] == pytest.approx(0.28, rel=1e-6)
