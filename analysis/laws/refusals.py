@@ -86,7 +86,7 @@ def _refuse_designs(law: Posable, columns: Array, fixed: Collection[str]) -> Non
     for name, values in told.items():
         if len(values) and len(np.unique(values)) == 1:
             raise RecordError(
-                f"all {len(values)} runs have the same {name} ({values[0]:g}), so no exponent can be fitted",
+                f"all {len(values)} runs have the same {name} ({values[0]:g}): its effect cannot be fitted",
                 remedy=f"Add runs at other values of {name}, or fit a law without it",
             )
     points, needed = len(np.unique(columns, axis=0)), len(law.parameters) - len(fixed)
