@@ -11,8 +11,10 @@ from analysis.fits.selection import Candidate, select_law
 from analysis.fits.table_fit import Request, fit_groups, fit_table
 from analysis.importance.study import analyse_importance
 from analysis.isoflop.study import IsoFlopRequest, analyse_isoflop
+from analysis.laws.private_table import PrivateTable
 from analysis.planner.consortium import Consortium, Privacy, read_shards
 from analysis.planner.planning import plan_training
+from analysis.planner.private_optimum import private_optimum
 from analysis.tables.filters import drop_worst_loss, keep_where
 from analysis.tables.run_table import read_runs
 
@@ -21,6 +23,7 @@ __all__ = [
     "Consortium",
     "IsoFlopRequest",
     "Privacy",
+    "PrivateTable",
     "Request",
     "analyse_importance",
     "analyse_isoflop",
@@ -31,6 +34,7 @@ __all__ = [
     "keep_where",
     "optimal_sizes",
     "plan_training",
+    "private_optimum",
     "read_runs",
     "read_shards",
     "select_law",

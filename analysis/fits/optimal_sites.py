@@ -35,6 +35,7 @@ class OptimalSizes:
     exponent : Interval
         d log N_opt / d log M over those sites.
     warnings : tuple of str
+        Every doubt of the fit, and of the optima.
     """
 
     compute: float
@@ -109,7 +110,7 @@ def optimal_sizes(fit: Fit, compute: float, sites: Sequence[float], **at: float)
         sites=tuple(map(float, sites)),
         sizes=tuple(_interval(fit, column) for column in found.T),
         exponent=_interval(fit, slopes),
-        warnings=tuple(_warnings(found, seen)),
+        warnings=(*fit.warnings, *_warnings(found, seen)),
     )
 
 

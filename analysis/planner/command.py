@@ -18,8 +18,8 @@ from analysis.options import (
     chosen_runs,
 )
 from analysis.planner.consortium import Consortium, Privacy, read_shards
-from analysis.planner.plan import Roles
 from analysis.planner.planning import plan_training
+from analysis.planner.recorded import Roles
 from analysis.planner.rendering import describe_plan
 
 
@@ -64,6 +64,6 @@ def plan(
         replicates=bootstrap,
         seed=seed,
     )
-    Console().print(describe_plan(made))
+    Console().print(describe_plan(made.to_json()))
     if json_file:
         write_numbers(json_file, made.to_json())

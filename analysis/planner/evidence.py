@@ -1,63 +1,22 @@
 """What the runs say about each arm: a law of size and tokens, or of size at the one budget there was."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
 
-from analysis.fits.fit import Fit, determines_exponent, fit_sample
+from analysis.fits.fit import Fit, determines_exponent
 from analysis.laws.chinchilla import Chinchilla
 from analysis.laws.law import ScalingLaw
 from analysis.laws.power_law import PowerLaw, PurePowerLaw
+from analysis.planner.arm import Arm, fit_arm
 from analysis.solvers.damped_newton import Array
-from analysis.solvers.objective import LOG_SQUARES
+from analysis.tables.filters import drop_duplicates
 from analysis.tables.run_table import RunTable
-from analysis.tables.sample import take_sample
 from wardlaw.errors import RecordError
 
-
-@dataclass(frozen=True)
-class Arm:
-    """One arm's law.
-
-    Attributes
-    ----------
-    name : str
-    fit : Fit
-        Of L(N, D), or of L(N) where all runs have one token budget.
-    rows : polars.DataFrame
-        The runs, by letters.
-    """
-
-    name: str
-    fit: Fit
-    rows: pl.DataFrame
-
-    @property
-    def sizes(self) -> tuple[float, float]:
-        """Smallest and largest N trained without noise."""
-        return _ends(without_noise(self.rows)["N"])
-
-    @property
-    def tokens(self) -> tuple[float, float]:
-        """Smallest and largest D trained without noise."""
-        return _ends(without_noise(self.rows)["D"])
-
-    @property
-    def is_joint(self) -> bool:
-        """Whether its law says what tokens are worth."""
-        return "D" in self.fit.law.inputs
-
-    def knows(self, tokens: float) -> bool:
-        """Whether the arm's law speaks of a token budget at all."""
-        return self.is_joint or bool(np.isclose(tokens, self.tokens[0], rtol=0.02))
-
-    def losses(self, size: Array, tokens: Array) -> tuple[Array, Array | None]:
-        """Losses (m,) at points (m,), and the replicates' (R, m) where there are any."""
-        points = np.stack([size, tokens], axis=1) if self.is_joint else size[:, None]
-        replicates = None if self.fit.theta is None else self.fit.law.predict(points, self.fit.theta)
-        return self.fit.law.predict(points), replicates
+_LETTERS = ("N", "D", "C", "L")
 
 
 @dataclass(frozen=True)
@@ -67,19 +26,30 @@ class Evidence:
     Attributes
     ----------
     arms : dict of str to Arm
+        Fitted to the runs without noise.
     refused : dict of str to str
         Arms without a law, and why.
+    private : dict of str to polars.DataFrame
+        All runs, with and without noise, of the arms that have private ones.
     sizes, flops_per_token : ndarray (n,)
         Sizes trained, ascending, and the FLOPs that a token cost there.
     speed : float or None
         FLOP/s of the machine that trained, median over runs.
+    table : RunTable
+        The runs used, and those left out.
+    replicates, seed : int
+        Of the bootstrap.
     """
 
     arms: Mapping[str, Arm]
     refused: Mapping[str, str]
+    private: Mapping[str, pl.DataFrame]
     sizes: Array
     flops_per_token: Array
     speed: float | None
+    table: RunTable
+    replicates: int
+    seed: int
 
     def token_cost(self, size: Array) -> Array:
         """FLOPs a token at sizes (m,): between those trained by interpolation, beyond them as N."""
@@ -87,6 +57,10 @@ class Evidence:
         logs = np.interp(np.log(inside), np.log(self.sizes), np.log(self.flops_per_token))
         cost: Array = np.exp(logs) * size / inside
         return cost
+
+    def size_at_cost(self, flops: float) -> float:
+        """Size between those trained whose token costs so many FLOPs; the nearer end beyond them."""
+        return float(np.exp(np.interp(np.log(flops), np.log(self.flops_per_token), np.log(self.sizes))))
 
 
 def gather_evidence(table: RunTable, column: str, *, replicates: int, seed: int) -> Evidence:
@@ -105,40 +79,35 @@ def gather_evidence(table: RunTable, column: str, *, replicates: int, seed: int)
     RecordError
         If no arm has a law.
     """
-    clean = table.require(("N", "D", "C", "L"))
+    noise = ("S",) if "S" in table.rows.columns else ()
+    clean = drop_duplicates(replace(table.require(_LETTERS), group=column), (*_LETTERS, *noise))
     rows = {str(value): part for (value,), part in clean.rows.group_by(column, maintain_order=True)}
-    plain = {name: without_noise(part) for name, part in rows.items()}
+    plain = {name: _without_noise(part) for name, part in rows.items()}
+    all_private = {name: "all its runs are private" for name, part in plain.items() if part.is_empty()}
     joint = {name: part for name, part in plain.items() if part["D"].n_unique() > 1}
-    single = {name: part for name, part in plain.items() if name not in joint}
+    single = {name: part for name, part in plain.items() if part["D"].n_unique() == 1}
     fits, refused = _fit_all(joint, Chinchilla, replicates, seed)
     # One law for all arms of one budget, so that they are compared under one.
     bent, unbent = _fit_all(single, PowerLaw, replicates, seed)
     if unbent or not all(map(determines_exponent, bent.values())):
         bent, unbent = _fit_all(single, PurePowerLaw, replicates, seed)
-    fits, refused = fits | bent, refused | unbent
+    fits, refused = fits | bent, all_private | refused | unbent
     if not fits:
         raise RecordError(
             f"no arm has a law: {'; '.join(f'{name}: {why}' for name, why in refused.items())}",
             where=table.source,
         )
-    arms = {name: Arm(name, fits[name], part) for name, part in rows.items() if name in fits}
     costs = clean.rows.group_by("N").agg((pl.col("C") / pl.col("D")).median()).sort("N")
     return Evidence(
-        arms,
-        refused,
-        costs["N"].to_numpy().astype(np.float64),
-        costs["C"].to_numpy().astype(np.float64),
-        _speed(clean.rows),
-    )
-
-
-def fit_arm(rows: pl.DataFrame, name: str, law: type[ScalingLaw], *, replicates: int, seed: int) -> Fit:
-    """One arm's runs under one law, by least squares of the logs.
-
-    Between two seeds of a size Huber's loss at its usual threshold is flat, and an exponent anybody's guess.
-    """
-    return fit_sample(
-        law(LOG_SQUARES), take_sample(rows, law.inputs, "L", name), replicates=replicates, seed=seed
+        arms={name: Arm(name, fits[name], part) for name, part in plain.items() if name in fits},
+        refused=refused,
+        private={name: part for name, part in rows.items() if len(part) > len(plain[name])},
+        sizes=costs["N"].to_numpy().astype(np.float64),
+        flops_per_token=costs["C"].to_numpy().astype(np.float64),
+        speed=_speed(clean.rows),
+        table=clean,
+        replicates=replicates,
+        seed=seed,
     )
 
 
@@ -155,7 +124,7 @@ def _fit_all(
     return fits, refused
 
 
-def without_noise(rows: pl.DataFrame) -> pl.DataFrame:
+def _without_noise(rows: pl.DataFrame) -> pl.DataFrame:
     """The rows that were not trained privately."""
     return rows.filter(pl.col("S").fill_null(0) == 0) if "S" in rows.columns else rows
 
@@ -167,8 +136,3 @@ def _speed(rows: pl.DataFrame) -> float | None:
     if timed.is_empty():
         return None
     return float(np.median((timed["C"] / timed["wall_s"]).to_numpy()))
-
-
-def _ends(values: pl.Series) -> tuple[float, float]:
-    numbers = values.to_numpy()
-    return float(numbers.min()), float(numbers.max())

@@ -1,45 +1,31 @@
 """What a consortium should train, what it would get, and how far that can be trusted."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
-import polars as pl
 
+from analysis.planner.arm import Arm
 from analysis.planner.backtest import Backtest, backtest_arms
+from analysis.planner.cautions import cautions_of_choice, cautions_of_sites, scope_of_intervals
 from analysis.planner.consortium import Consortium
-from analysis.planner.evidence import Arm, Evidence
-from analysis.planner.noise import SiteNoise, averaged_ratio, site_noises
-from analysis.planner.outlook import Outlook, joining_gain, outlooks
-from analysis.planner.private_outlook import private_outlook
+from analysis.planner.evidence import Evidence
+from analysis.planner.joining import Joining, joining
+from analysis.planner.law_optimum import law_optimum
+from analysis.planner.noise import USEFUL_RATIO, SiteNoise, averaged_ratio, site_noises
+from analysis.planner.outlook import Outlook, outlook, outlook_by_name
+from analysis.planner.private_arm import PRIVATE, PrivateArm, private_arm
+from analysis.planner.recorded import Roles
 from analysis.planner.rendering import render_plan
 from analysis.planner.schedule import Habits, Schedule, schedule_run
 from analysis.planner.size import SizeChoice, choose_size
+from analysis.tables.run_table import RunTable
 from analysis.uncertainty.intervals import Interval
 from wardlaw.errors import RecordError
 
 _OTHER_BUDGETS = (0.25, 0.5, 2.0, 4.0)
-_FRESH_EPOCHS = 4.0
-
-
-@dataclass(frozen=True)
-class Roles:
-    """Which arm is which.
-
-    Attributes
-    ----------
-    federated : str
-        The arm that the plan is for.
-    centralised, local, own : str
-        Pooled training; sites alone, on everybody's patients; each site's own model on its own
-        patients. Empty where there is none.
-    """
-
-    federated: str
-    centralised: str = ""
-    local: str = ""
-    own: str = ""
+_TOO_LITTLE, _TOO_MUCH = "too little", "more than the runs can speak for"
 
 
 @dataclass(frozen=True)
@@ -51,48 +37,60 @@ class Plan:
     roles : Roles
     consortium : Consortium
     choice : SizeChoice
+        By the federated arm's law; by its private law where privacy is asked for and private runs were
+        made.
+    optimum : Interval or None
+        Size that the law without noise is lowest at, wherever it is.
     schedule : Schedule
     epochs : float
         Passes over the consortium's unique tokens.
     losses : tuple of Outlook
-        Predicted loss of each arm at the choice.
+        Predicted loss of each arm at the choice, without noise.
     private : Outlook or None
         Of the federated arm under the privacy asked for; None where none was.
     noises : tuple of SiteNoise
-    joining : Interval or None
-        Per cent that the federated model's loss lies below the sites' own at home; positive is better.
+    joining : tuple of Joining
+        What joining gives without noise, and under the privacy asked for where that is known.
     budgets : tuple of dict
-        Size, tokens and loss at other compute budgets; ``inside`` is 1 where the runs reach those tokens.
+        Size, tokens, loss and unspent FLOPs at other compute budgets, and a ``note`` where the runs do not
+        reach.
     backtests : tuple of Backtest
         How the arms' laws predict runs that they were not fitted to.
+    intervals : str
+        What the intervals hold.
     warnings : tuple of str
+    table : RunTable
+        The runs used, and those left out.
     """
 
     roles: Roles
     consortium: Consortium
     choice: SizeChoice
+    optimum: Interval | None
     schedule: Schedule
     epochs: float
     losses: tuple[Outlook, ...]
     private: Outlook | None
     noises: tuple[SiteNoise, ...]
-    joining: Interval | None
-    budgets: tuple[Mapping[str, float | None], ...]
+    joining: tuple[Joining, ...]
+    budgets: tuple[Mapping[str, float | str | None], ...]
     backtests: tuple[Backtest, ...]
+    intervals: str
     warnings: tuple[str, ...]
+    table: RunTable
 
     def summary(self) -> str:
         """The plan as the terminal shows it."""
-        return render_plan(self)
+        return render_plan(self.to_json())
 
     def to_json(self) -> dict[str, Any]:
         """For machines."""
-        return asdict(self)
+        made = asdict(self)
+        table = made.pop("table")
+        return made | {key: table[key] for key in ("source", "notes", "dropped")}
 
 
-def make_plan(
-    evidence: Evidence, roles: Roles, consortium: Consortium, habits: Habits, *, seed: int = 42
-) -> Plan:
+def make_plan(evidence: Evidence, roles: Roles, consortium: Consortium, habits: Habits) -> Plan:
     """Plan a federated training.
 
     Parameters
@@ -101,8 +99,6 @@ def make_plan(
     roles : Roles
     consortium : Consortium
     habits : Habits
-    seed : int
-        Of the draws behind the interval of a run.
 
     Raises
     ------
@@ -110,30 +106,44 @@ def make_plan(
         If the federated arm has no law, or the compute budget does not pay for any size.
     """
     federated = _arm(evidence, roles.federated)
-    choice = choose_size(federated, evidence, consortium.compute)
-    speed = consortium.speed or evidence.speed
-    schedule = schedule_run(choice.size, choice.tokens, habits, consortium, speed)
-    noises: tuple[SiteNoise, ...] = ()
-    private = None
-    if consortium.privacy:
-        batch = habits.batch_tokens / consortium.sites
-        noises = site_noises(consortium, consortium.privacy, batch, schedule.steps)
-        private = private_outlook(federated, choice, averaged_ratio(noises))
+    private, unknown = _private(evidence, roles.federated, consortium, habits)
+    chooser = private or federated
+    choice = _choose(chooser, evidence, consortium, consortium.compute)
+    schedule = schedule_run(choice, habits, consortium, consortium.speed or evidence.speed)
+    optimum = law_optimum(federated, evidence, consortium.compute)
+    noises = _noises(consortium, habits, schedule)
     named = [name for name in (roles.own, roles.local, roles.federated, roles.centralised) if name]
-    losses = outlooks(evidence, named, choice, seed)
+    warnings = [
+        *cautions_of_choice(chooser, choice, None if private else optimum, evidence, consortium),
+        *cautions_of_sites(federated, consortium, habits, schedule),
+    ]
+    if unknown:
+        warnings.append(f"size, rounds and joining ignore privacy: {unknown}")
+    if consortium.privacy:
+        warnings.append(
+            "privacy: the noise is that of patient-level DP-SGD with Poisson sampling at each site; a "
+            "patient counts once a step with the site's mean tokens"
+        )
     return Plan(
         roles=roles,
         consortium=consortium,
         choice=choice,
+        optimum=optimum,
         schedule=schedule,
         epochs=choice.tokens / consortium.unique_tokens,
-        losses=losses,
-        private=private,
+        losses=tuple(outlook_by_name(evidence, name, choice) for name in named),
+        private=_private_outlook(evidence, private, unknown, choice, noises),
         noises=noises,
-        joining=joining_gain(evidence, roles.federated, roles.own, choice) if roles.own else None,
-        budgets=tuple(_budget(federated, evidence, consortium.compute * times) for times in _OTHER_BUDGETS),
+        joining=_joinings(
+            evidence, [federated, *([private] if private else [])], roles.own, choice, consortium
+        ),
+        budgets=tuple(
+            _budget(chooser, evidence, consortium, consortium.compute * times) for times in _OTHER_BUDGETS
+        ),
         backtests=backtest_arms(evidence),
-        warnings=tuple(_warnings(federated, consortium, choice, habits)),
+        intervals=scope_of_intervals(evidence.table),
+        warnings=tuple(warnings),
+        table=evidence.table,
     )
 
 
@@ -144,45 +154,73 @@ def _arm(evidence: Evidence, name: str) -> Arm:
     return evidence.arms[name]
 
 
-def _budget(arm: Arm, evidence: Evidence, compute: float) -> dict[str, float | None]:
+def _private(
+    evidence: Evidence, name: str, consortium: Consortium, habits: Habits
+) -> tuple[PrivateArm | None, str]:
+    """The arm's private law, or why it has none; neither where no privacy is asked for."""
+    if not consortium.privacy:
+        return None, ""
     try:
-        choice = choose_size(arm, evidence, compute)
+        return private_arm(evidence, name, consortium, consortium.privacy, habits), ""
+    except RecordError as error:
+        return None, error.what
+
+
+def _choose(arm: Arm, evidence: Evidence, consortium: Consortium, compute: float) -> SizeChoice:
+    """The arm's choice at a budget, without repeating patients more often than its runs did."""
+    fresh = np.inf if arm.passes is None else arm.passes * consortium.unique_tokens
+    return choose_size(arm, evidence, compute, fresh)
+
+
+def _noises(consortium: Consortium, habits: Habits, schedule: Schedule) -> tuple[SiteNoise, ...]:
+    if not consortium.privacy:
+        return ()
+    batch = habits.batch_tokens / consortium.sites
+    return site_noises(consortium, consortium.privacy, batch, schedule.steps)
+
+
+def _private_outlook(
+    evidence: Evidence,
+    private: PrivateArm | None,
+    unknown: str,
+    choice: SizeChoice,
+    noises: tuple[SiteNoise, ...],
+) -> Outlook | None:
+    if not noises:
+        return None
+    found = outlook(private, choice, evidence.seed) if private else Outlook(PRIVATE, None, None, (unknown,))
+    ratio = averaged_ratio(noises)
+    if ratio <= USEFUL_RATIO:
+        return found
+    note = f"the noise-batch ratio {ratio:.2g} is above {USEFUL_RATIO:g}, where the useful range of "
+    return replace(found, notes=(*found.notes, f"{note}arXiv 2501.18914 ends"))
+
+
+def _joinings(
+    evidence: Evidence, arms: list[Arm], own: str, choice: SizeChoice, consortium: Consortium
+) -> tuple[Joining, ...]:
+    if own not in evidence.arms:
+        return ()
+    alone = evidence.arms[own]
+    try:
+        best = _choose(alone, evidence, consortium, consortium.compute)
     except RecordError:
-        return {"compute": compute, "size": None, "tokens": None, "loss": None, "inside": None}
-    loss = arm.losses(np.array([choice.size]), np.array([choice.tokens]))[0]
-    return {
-        "compute": compute,
+        best = None
+    return tuple(gain for arm in arms if (gain := joining(arm, alone, choice, best)))
+
+
+def _budget(
+    arm: Arm, evidence: Evidence, consortium: Consortium, compute: float
+) -> dict[str, float | str | None]:
+    row: dict[str, float | str | None] = {"compute": compute}
+    try:
+        choice = _choose(arm, evidence, consortium, compute)
+    except RecordError:
+        return row | dict.fromkeys(("size", "tokens", "loss", "unspent")) | {"note": _TOO_LITTLE}
+    return row | {
         "size": choice.size,
         "tokens": choice.tokens,
-        "loss": float(loss[0]),
-        "inside": float(arm.tokens[0] * 0.99 <= choice.tokens <= arm.tokens[1] * 1.01),
+        "loss": float(arm.losses(np.array([choice.size]), np.array([choice.tokens]))[0]),
+        "unspent": choice.unspent,
+        "note": _TOO_MUCH if choice.unspent else "",
     }
-
-
-def _warnings(arm: Arm, consortium: Consortium, choice: SizeChoice, habits: Habits) -> list[str]:
-    found = [*arm.fit.warnings, *choice.notes]
-    if consortium.sites != habits.replicas:
-        found.append(
-            f"the runs federated {habits.replicas} sites and the consortium has {consortium.sites}: no law "
-            "here says what another number of sites changes"
-        )
-    if "U" in arm.rows.columns:
-        unique = float(np.median(arm.rows["U"].cast(pl.Float64).to_numpy()))
-        times = consortium.unique_tokens / unique
-        if not 1 / 1.5 < times < 1.5:
-            found.append(
-                f"the consortium has {times:.2g} times the unique tokens of the runs ({unique:.3g}): "
-                "repetition, and so the law, would differ"
-            )
-    epochs = choice.tokens / consortium.unique_tokens
-    if epochs > _FRESH_EPOCHS:
-        found.append(
-            f"{epochs:.1f} passes over the patients: beyond about four, repeated tokens are worth less than "
-            "fresh ones (arXiv 2305.16264)"
-        )
-    if consortium.privacy:
-        found.append(
-            "privacy: the noise is that of patient-level DP-SGD with Poisson sampling at each site; a "
-            "patient counts once a step with the site's mean tokens"
-        )
-    return found

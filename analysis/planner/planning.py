@@ -4,8 +4,8 @@ import polars as pl
 
 from analysis.planner.consortium import Consortium
 from analysis.planner.evidence import gather_evidence
-from analysis.planner.plan import Plan, Roles, make_plan
-from analysis.planner.recorded import habits_of, roles_of, with_own_models
+from analysis.planner.plan import Plan, make_plan
+from analysis.planner.recorded import Roles, habits_of, roles_of, with_own_models
 from analysis.tables.run_table import RunTable
 from wardlaw.errors import RecordError
 
@@ -51,4 +51,4 @@ def plan_training(
     named = roles_of(known.rows[group].unique(maintain_order=True).to_list(), roles or Roles(""))
     habits = habits_of(known.rows.filter(pl.col(group) == named.federated), batch_tokens, local_steps)
     evidence = gather_evidence(known, group, replicates=replicates, seed=seed)
-    return make_plan(evidence, named, consortium, habits, seed=seed)
+    return make_plan(evidence, named, consortium, habits)

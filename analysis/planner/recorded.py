@@ -1,10 +1,9 @@
 """What the runs themselves say of their arms and of how they were trained."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import polars as pl
 
-from analysis.planner.plan import Roles
 from analysis.planner.schedule import Habits
 from analysis.tables.arms import CENTRALISED, LOCAL
 from analysis.tables.records import LOSSES_AT_HOME
@@ -12,6 +11,25 @@ from analysis.tables.run_table import RunTable
 from wardlaw.errors import RecordError
 
 OWN = "Own model at home"
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Which arm is which.
+
+    Attributes
+    ----------
+    federated : str
+        The arm that the plan is for.
+    centralised, local, own : str
+        Pooled training; sites alone, on everybody's patients; each site's own model on its own
+        patients. Empty where there is none.
+    """
+
+    federated: str
+    centralised: str = ""
+    local: str = ""
+    own: str = ""
 
 
 def with_own_models(table: RunTable, group: str, unit: str) -> RunTable:
