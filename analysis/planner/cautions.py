@@ -46,10 +46,10 @@ def cautions_of_choice(
         size = optimum.estimate
         tokens = consortium.compute / float(evidence.token_cost(np.array([size]))[0])
         if not (arm.sizes[0] <= size <= arm.sizes[1] and arm.tokens[0] <= tokens <= arm.tokens[1]):
+            sizes, budgets = (" to ".join(map(count, ends)) for ends in (arm.sizes, arm.tokens))
             found.append(
                 f"the law alone is lowest at {count(size)} parameters and {count(tokens)} tokens, outside "
-                f"what was trained ({count(arm.sizes[0])} to {count(arm.sizes[1])} and {count(arm.tokens[0])} to "
-                f"{count(arm.tokens[1])}): the choice is the best inside"
+                f"what was trained ({sizes} and {budgets}): the choice is the best inside"
             )
     passes = choice.tokens / consortium.unique_tokens
     if arm.passes is None and passes > 1:
