@@ -23,6 +23,7 @@ from analysis.options import (
     chosen_runs,
     numbers,
 )
+from analysis.uncertainty.intervals import DEFAULT_REPLICATES, DEFAULT_SEED
 
 
 def compare(
@@ -43,8 +44,8 @@ def compare(
     where: Where = None,
     drop_worst_loss: DropWorst = 0,
     objective: Annotated[str, typer.Option(help="huber-log, squares-log or squares.")] = "",
-    bootstrap: Replicates = 2000,
-    seed: Seed = 42,
+    bootstrap: Replicates = DEFAULT_REPLICATES,
+    seed: Seed = DEFAULT_SEED,
     loss: Unit = "token",
     json_file: JsonFile = None,
 ) -> None:

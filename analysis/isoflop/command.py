@@ -20,6 +20,7 @@ from analysis.options import (
     Where,
     chosen_runs,
 )
+from analysis.uncertainty.intervals import DEFAULT_REPLICATES, DEFAULT_SEED
 
 
 def isoflop(
@@ -37,8 +38,8 @@ def isoflop(
     scale: Annotated[
         Literal["raw", "log"], typer.Option(help="Parabolas of the loss, or of its log.")
     ] = "raw",
-    bootstrap: Replicates = 2000,
-    seed: Seed = 42,
+    bootstrap: Replicates = DEFAULT_REPLICATES,
+    seed: Seed = DEFAULT_SEED,
     loss: Unit = "token",
     json_file: JsonFile = None,
 ) -> None:

@@ -16,6 +16,7 @@ from analysis.report.table_findings import TableRequest
 from analysis.report.table_report import build_table_report, write_table_report
 from analysis.report.table_sentences import table_cautions, table_headline
 from analysis.tables.records import LeftOut
+from analysis.uncertainty.intervals import DEFAULT_REPLICATES, DEFAULT_SEED
 from wardlaw.errors import RecordError
 
 
@@ -37,8 +38,8 @@ def report(
         float, typer.Option(min=0.0, help="Fraction by which compute may differ within a budget.")
     ] = 0.01,
     loss: Unit = "token",
-    bootstrap: Replicates = 2000,
-    seed: Seed = 0,
+    bootstrap: Replicates = DEFAULT_REPLICATES,
+    seed: Seed = DEFAULT_SEED,
 ) -> None:
     """Write one self-contained HTML page about runs, its numbers as JSON and its figures as files.
 
