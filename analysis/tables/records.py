@@ -17,7 +17,12 @@ from wardlaw.records import RunRecord, RunResult, find_records, load_record
 LOSSES = {"token": "loss_per_token", "event": "loss_per_event"}
 # Likewise, of every patient scored by the own site's model.
 LOSSES_AT_HOME = {unit: f"loss_at_home_per_{unit}" for unit in LOSSES}
-_POSITIVE = ("loss_per_token", "loss_per_event", "parameters", "tokens", "unique_tokens")
+_POSITIVE = (
+    *("loss_per_token", "loss_per_event"),
+    *("parameters", "non_embedding_parameters", "tokens", "unique_tokens", "sites", "flops"),
+)
+_NOT_NEGATIVE = ("wall_s", "bytes_down", "bytes_up")
+_WHOLE = ("parameters", "non_embedding_parameters", "tokens", "unique_tokens", "sites", *_NOT_NEGATIVE[1:])
 _TOLERANCE = 1e-6
 
 
@@ -213,11 +218,12 @@ def _loss_at_home(sites: pl.DataFrame, unit: str) -> float | None:
 
 
 def _check_numbers(result: RunResult) -> None:
-    for name in _POSITIVE:
+    for name in (*_POSITIVE, *_NOT_NEGATIVE):
         value = getattr(result, name)
-        if not isinstance(value, int | float):
-            raise RecordError(f"damaged: {name} is {value!r}, not a number")
-        if not math.isfinite(value) or value <= 0:
+        whole = name in _WHOLE
+        if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
+            raise RecordError(f"damaged: {name} is {value!r}, not a {'whole ' if whole else ''}number")
+        if not math.isfinite(value) or value < 0 or (value == 0 and name in _POSITIVE):
             verb = "diverged" if name.startswith("loss") else "damaged"
             raise RecordError(f"{verb}: {name} is {value}")
 
