@@ -89,10 +89,12 @@ class Fit:
         if self.theta is None or self.resamples is None:
             return {}
         away = self.law.named(self.theta)
-        return {
-            name: float(np.std((away[name] - value) / self.resamples.scale, ddof=1))
-            for name, value in self.law.params_.items()
-        }
+        # A coefficient that the runs hardly bound is infinite in some replicates, and so its spread.
+        with np.errstate(over="ignore", invalid="ignore"):
+            return {
+                name: float(np.std((away[name] - value) / self.resamples.scale, ddof=1))
+                for name, value in self.law.params_.items()
+            }
 
     def band(self, inputs: Array) -> tuple[Array, Array, Array]:
         """Target (m,) at inputs (m,) or (m, K) with the low and high ends of its interval; NaN if none."""

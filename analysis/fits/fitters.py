@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 from analysis.laws.law import ScalingLaw
 from analysis.laws.power_sum import PowerSum
+from analysis.solvers.objective import SQUARES
 from analysis.tables.sample import Sample
 from wardlaw.errors import RecordError
 
@@ -27,6 +28,12 @@ def projection(law: ScalingLaw, sample: Sample, fixed: Given, start: Given) -> N
             where="--fitter",
             remedy="Use --fitter newton",
         )
+    if law.objective not in (SQUARES, law.default_objective):
+        raise RecordError(
+            f"variable projection minimises {SQUARES}",
+            where="--objective",
+            remedy="Leave it out, or use --fitter newton",
+        )
     if fixed or start:
         raise RecordError(
             "variable projection takes neither parameters to hold nor a start",
@@ -39,7 +46,15 @@ def projection(law: ScalingLaw, sample: Sample, fixed: Given, start: Given) -> N
 FITTERS: dict[str, Fitter] = {"newton": newton, "projection": projection}
 
 
-def fit_by(name: str, law: ScalingLaw, sample: Sample, *, fixed: Given = None, start: Given = None) -> None:
+def fit_by(
+    name: str,
+    law: ScalingLaw,
+    sample: Sample,
+    *,
+    fixed: Given = None,
+    start: Given = None,
+    source: str = "",
+) -> None:
     """Fit a law to the runs of one group, without intervals.
 
     Parameters
@@ -54,6 +69,8 @@ def fit_by(name: str, law: ScalingLaw, sample: Sample, *, fixed: Given = None, s
         Parameters to hold.
     start : dict of str to float, optional
         One start instead of the law's grid.
+    source : str
+        Where the runs came from, for errors.
 
     Raises
     ------
@@ -65,6 +82,16 @@ def fit_by(name: str, law: ScalingLaw, sample: Sample, *, fixed: Given = None, s
             f"there is no fitter '{name}'", where="--fitter", remedy=f"Use one of {', '.join(FITTERS)}"
         )
     try:
+        _refuse_constant(law, sample)
         FITTERS[name](law, sample, fixed, start)
     except RecordError as error:
-        raise RecordError(error.what, where=sample.group or error.where, remedy=error.remedy) from None
+        place = ", ".join(part for part in (source, sample.group, error.where) if part)
+        raise RecordError(error.what, where=place, remedy=error.remedy) from None
+
+
+def _refuse_constant(law: ScalingLaw, sample: Sample) -> None:
+    if sample.rows > 1 and (sample.target == sample.target[0]).all():
+        raise RecordError(
+            f"all {sample.rows} runs have the same {law.target} ({sample.target[0]:g}): nothing to fit",
+            remedy="Look at the column: is it the one that was meant?",
+        )

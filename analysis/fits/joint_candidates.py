@@ -21,6 +21,8 @@ def fill_absent(table: RunTable) -> RunTable:
 
     U is then D, M 1 and S 0, and a note says so; a column with gaps is left as it is.
     """
+    for letter in ("N", "D"):
+        table.check_column(letter, f"--columns {letter}=...")
     absent = {name: value for name, value in Joint.absent.items() if name not in table.rows.columns}
     filled = {
         name: pl.col(value) if isinstance(value, str) else pl.lit(value) for name, value in absent.items()

@@ -10,7 +10,7 @@ from analysis.fits.fit import Fit, residuals
 from analysis.laws.law import ScalingLaw
 from analysis.solvers.damped_newton import Array
 from analysis.solvers.objective import from_scale, to_scale
-from analysis.uncertainty.intervals import Interval
+from analysis.uncertainty.intervals import DEFAULT_SEED, Interval
 from wardlaw.errors import RecordError
 from wardlaw.seeds import generator
 
@@ -108,7 +108,7 @@ def relative_errors(predicted: Array, measured: Array) -> Array:
         return np.asarray((predicted - measured) / measured)
 
 
-def predict_at(fit: Fit, points: Array, *, seed: int = 0) -> list[Prediction]:
+def predict_at(fit: Fit, points: Array, *, seed: int = DEFAULT_SEED) -> list[Prediction]:
     """Predictions at points (m, K), in the order of the law's inputs.
 
     Raises
@@ -139,7 +139,13 @@ def predict_at(fit: Fit, points: Array, *, seed: int = 0) -> list[Prediction]:
 
 
 def judge_holdout(
-    fit: Fit, condition: str, inputs: Array, measured: Array, compute: Array | None, *, seed: int = 0
+    fit: Fit,
+    condition: str,
+    inputs: Array,
+    measured: Array,
+    compute: Array | None,
+    *,
+    seed: int = DEFAULT_SEED,
 ) -> HoldOut:
     """Compare predictions with runs that were held out.
 

@@ -1,6 +1,7 @@
 """A fit as the terminal shows it."""
 
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -37,7 +38,8 @@ def _parameters(fit: Mapping[str, Any]) -> Table:
         shown = interval_text(Interval(value, ends["low"], ends["high"]))
         if name in fit["fixed"]:
             shown = f"{significant(value, 6)} (held)"
-        table.add_row(name, shown, "" if error is None or name in fit["fixed"] else significant(error))
+        unknown = error is None or not isfinite(error) or name in fit["fixed"]
+        table.add_row(name, shown, "" if unknown else significant(error))
     return table
 
 

@@ -204,7 +204,7 @@ def select_law(table: RunTable, candidates: Sequence[Candidate], holdout: str) -
     errors = [candidate.request.error for candidate in candidates if candidate.request.error]
     letters = tuple(dict.fromkeys([name for law in laws for name in law.inputs] + [laws[0].target]))
     needed = tuple(dict.fromkeys((*letters, *errors)))
-    fitted, held = split_where(drop_duplicates(table.require(needed), letters), holdout)
+    fitted, held = split_where(drop_duplicates(table.require(needed)), holdout)
     standings = tuple(
         _judge(candidate, law, fitted, held) for candidate, law in zip(candidates, laws, strict=True)
     )

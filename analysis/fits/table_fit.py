@@ -18,6 +18,7 @@ from analysis.tables.filters import drop_duplicates, split_where
 from analysis.tables.groups import split_groups
 from analysis.tables.run_table import RunTable
 from analysis.tables.sample import take_sample
+from analysis.uncertainty.intervals import DEFAULT_REPLICATES, DEFAULT_SEED
 from wardlaw.errors import RecordError
 
 # Letters that a law does not see may still differ between its runs.
@@ -55,8 +56,8 @@ class Request:
     fitter: str = "newton"
     fixed: Mapping[str, float] | None = None
     start: Mapping[str, float] | None = None
-    replicates: int = 2000
-    seed: int = 42
+    replicates: int = DEFAULT_REPLICATES
+    seed: int = DEFAULT_SEED
     holdout: str = ""
     predict: Sequence[Mapping[str, float]] = ()
     error: str = ""
@@ -128,14 +129,14 @@ def fit_table(table: RunTable, request: Request | str) -> TableFit:
     law = prepare_law(request)
     letters = (*law.inputs, law.target)
     needed = (*letters, request.error) if request.error else letters
-    clean = drop_duplicates(table.require(needed), letters)
+    clean = drop_duplicates(table.require(needed))
     if request.error:
         clean = clean.noting(
             f"runs weigh 1 / {request.error}^2, and a run that is predicted the mean of theirs"
         )
     fitted, held = split_where(clean, request.holdout) if request.holdout else (clean, None)
     sample = take_sample(fitted.rows, law.inputs, law.target, fitted.group_name, request.error)
-    fit_by(request.fitter, law, sample, fixed=request.fixed, start=request.start)
+    fit_by(request.fitter, law, sample, fixed=request.fixed, start=request.start, source=table.source)
     fit = with_intervals(law, sample, columns=None, replicates=request.replicates, seed=request.seed)
     points = [_point(law, point) for point in request.predict]
     predictions = predict_at(fit, np.concatenate(points), seed=request.seed) if points else []

@@ -142,7 +142,7 @@ def analyse_isoflop(table: RunTable, request: IsoFlopRequest | None = None) -> I
         If a letter is unknown, or no run has all of them.
     """
     asked = request or IsoFlopRequest()
-    clean = drop_duplicates(table.require(_LETTERS), _LETTERS)
+    clean = drop_duplicates(table.require(_LETTERS))
     clean = clean.noting(describe_tokens(clean.rows))
     budgets = group_budgets(clean.rows, asked.tolerance)
     draws = {"replicates": asked.replicates, "seed": asked.seed}

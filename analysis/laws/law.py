@@ -115,10 +115,12 @@ class ScalingLaw(ABC):
     def told_apart(cls, inputs: Array, fixed: Collection[str]) -> dict[str, Array]:
         """What runs (n, K) must differ in, and not together, for the free parameters to be determined.
 
-        The inputs that have an exponent; with parameters fixed nothing, unless a law knows what is left.
+        The inputs that have an exponent; with an exponent fixed nothing, unless a law knows what is left.
         """
         named = zip(cls.inputs, inputs.T, strict=True)
-        return {} if fixed else {name: values for name, values in named if name not in cls.without_exponent}
+        if not set(cls.exponents).isdisjoint(fixed):
+            return {}
+        return {name: values for name, values in named if name not in cls.without_exponent}
 
     def fit(
         self,

@@ -38,8 +38,12 @@ def plan(
     federated: Annotated[str, typer.Option(help="Arm to plan for; the first federated one if empty.")] = "",
     centralised: Annotated[str, typer.Option(help="Arm of pooled training, if not Centralised.")] = "",
     local: Annotated[str, typer.Option(help="Arm of sites alone, if not Local.")] = "",
-    batch_tokens: Annotated[int | None, typer.Option(help="Tokens a step; as in the runs if absent.")] = None,
-    local_steps: Annotated[int | None, typer.Option(help="Local steps; as in the runs if absent.")] = None,
+    batch_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Tokens a step; as in the runs if absent.")
+    ] = None,
+    local_steps: Annotated[
+        int | None, typer.Option(min=1, help="Local steps; as in the runs if absent.")
+    ] = None,
     group: Annotated[str, typer.Option(help="Column of the arms.")] = "arm",
     columns: Columns = "",
     where: Where = None,

@@ -79,8 +79,7 @@ def gather_evidence(table: RunTable, column: str, *, replicates: int, seed: int)
     RecordError
         If no arm has a law.
     """
-    noise = ("S",) if "S" in table.rows.columns else ()
-    clean = drop_duplicates(replace(table.require(_LETTERS), group=column), (*_LETTERS, *noise))
+    clean = drop_duplicates(replace(table.require(_LETTERS), group=column))
     rows = {str(value): part for (value,), part in clean.rows.group_by(column, maintain_order=True)}
     plain = {name: _without_noise(part) for name, part in rows.items()}
     all_private = {name: "all its runs are private" for name, part in plain.items() if part.is_empty()}

@@ -43,6 +43,10 @@ def with_own_models(table: RunTable, group: str, unit: str) -> RunTable:
     return replace(table, rows=pl.concat([table.rows, own]))
 
 
+# Arms of run records that are never federated, whatever role they are given.
+_ALONE = (CENTRALISED, LOCAL, OWN)
+
+
 def roles_of(arms: list[str], asked: Roles) -> Roles:
     """Roles of arms: as asked, and where that is empty the names that run records give them.
 
@@ -60,7 +64,10 @@ def roles_of(arms: list[str], asked: Roles) -> Roles:
         name or (known if known in arms else "")
         for name, known in ((asked.centralised, CENTRALISED), (asked.local, LOCAL), (asked.own, OWN))
     )
-    others = [arm for arm in arms if arm not in (centralised, local, own)]
+    named = [arm for arm in (asked.federated, centralised, local, own) if arm]
+    if twice := [arm for arm in named if named.count(arm) > 1 or (arm == asked.federated and arm in _ALONE)]:
+        raise RecordError(f"the arm '{twice[0]}' cannot be the federated one as well", where="--federated")
+    others = [arm for arm in arms if arm not in (centralised, local, own, *_ALONE)]
     if not others:
         raise RecordError("there is no federated arm", where="--federated")
     return Roles(asked.federated or others[0], centralised, local, own)
@@ -74,9 +81,12 @@ def habits_of(rows: pl.DataFrame, batch_tokens: int | None, local_steps: int | N
     RecordError
         If the runs do not say, or differ.
     """
+    for option, asked in (("--batch-tokens", batch_tokens), ("--local-steps", local_steps)):
+        if asked is not None and asked < 1:
+            raise RecordError(f"{asked} is not a positive whole number", where=option)
     return Habits(
-        batch_tokens or _only(rows, "batch_tokens", "--batch-tokens"),
-        local_steps or _only(rows, "H", "--local-steps"),
+        _only(rows, "batch_tokens", "--batch-tokens") if batch_tokens is None else batch_tokens,
+        _only(rows, "H", "--local-steps") if local_steps is None else local_steps,
         _only(rows, "M", "--columns M=..."),
     )
 

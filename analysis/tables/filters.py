@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import polars as pl
 
-from analysis.tables.records import LeftOut
 from analysis.tables.run_table import RunTable
 from wardlaw.errors import RecordError
 
@@ -47,20 +46,10 @@ def drop_worst_loss(table: RunTable, worst: int, target: str = "L") -> RunTable:
     ).noting(f"without the {worst} largest values of {target}")
 
 
-def drop_duplicates(table: RunTable, letters: tuple[str, ...]) -> RunTable:
-    """Without rows that repeat another's letters, seed and target: the same run twice.
-
-    Rows of one run are its checkpoints, and differ in their letters.
-    """
-    same = [name for name in (*letters, "seed", table.group) if name in table.rows.columns]
-    repeated = ~pl.struct(same).is_first_distinct()
-    out = table.rows.filter(repeated)
-    if out.is_empty():
-        return table
-    listed = tuple(
-        LeftOut(str(run), f"duplicate: the same {', '.join(same)} as another row") for run in out["run"]
-    )
-    return replace(table, rows=table.rows.filter(~repeated), dropped=(*table.dropped, *listed))
+def drop_duplicates(table: RunTable) -> RunTable:
+    """Without rows that repeat another in every column but the run's name: the same run twice."""
+    same = [name for name in table.rows.columns if name != "run"]
+    return table.without(~pl.struct(same).is_first_distinct(), "duplicate: the same values as another row")
 
 
 def _condition(table: RunTable, condition: str) -> pl.Expr:

@@ -13,7 +13,7 @@ from wardlaw.errors import RecordError
 
 _READERS: dict[str, Callable[[Path], pl.DataFrame]] = {
     # All rows tell a column's type: sizes may be whole numbers in the first hundred only.
-    ".csv": partial(pl.read_csv, infer_schema_length=None),
+    ".csv": partial(pl.read_csv, infer_schema_length=None, null_values=["nan", "-nan", "NA", "N/A", "n/a"]),
     ".parquet": pl.read_parquet,
 }
 
@@ -189,9 +189,14 @@ def read_runs(path: Path | str, columns: Mapping[str, str] | None = None, *, uni
         )
     try:
         rows = _READERS[path.suffix.lower()](path)
+        rows = rows.rename(str.strip)
     except (OSError, pl.exceptions.PolarsError) as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise RecordError(f"cannot be read as a table: {first}", where=str(path)) from None
+        raise RecordError(
+            f"cannot be read as a table: {first}",
+            where=str(path),
+            remedy="Save it as UTF-8, comma-separated, with a header of distinct names and a row a run",
+        ) from None
     if rows.is_empty():
         raise RecordError("the table has no rows", where=str(path))
     return _lettered(rows, columns or {}, str(path), ())
@@ -216,10 +221,9 @@ def _lettered(
 ) -> RunTable:
     lettered, named = name_letters(rows, columns, source)
     lettered, derived = derive_letters(lettered)
-    if "run" not in lettered.columns:
-        lettered = lettered.with_row_index("run", offset=1).with_columns(
-            pl.format("row {}", "run").alias("run")
-        )
+    numbered = pl.format("row {}", pl.int_range(1, pl.len() + 1))
+    named_run = pl.col("run").cast(pl.String) if "run" in lettered.columns else pl.lit(None, pl.String)
+    lettered = lettered.with_columns(run=named_run.fill_null(numbered))
     if "seed" in lettered.columns:
         lettered = lettered.with_columns(_whole(lettered["seed"], source))
     return RunTable(lettered, left_out, (*named, *derived), source, group)

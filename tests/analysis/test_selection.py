@@ -104,7 +104,7 @@ def test_all_candidates_see_the_same_runs(tmp_path):
         (candidates(power=Request("power"), absent=Request("nowhere")), "no law 'nowhere'"),
         (
             candidates(power=Request("power"), typo=Request("power", fixed={"Z": 1.0})),
-            "typo: the power law has no parameter Z",
+            "typo, --fixed: the power law has no parameter Z",
         ),
     ],
 )

@@ -111,7 +111,7 @@ def test_nothing_to_read_is_refused_in_one_line(wardlaw, tmp_path):
         (("--holdout", "N > 1e99"), "--holdout: 'N > 1e99' holds out 0 of 20 runs"),
         (("--holdout", "N > 0"), "--holdout: 'N > 0' holds out 20 of 20 runs"),
         (("--drop-worst-loss", "20"), "--drop-worst-loss: cannot drop the 20 worst of 20 runs"),
-        (("--group", "kind"), "--group: there is no column 'kind'. Use one of run, N, D"),
+        (("--group", "kind"), "--group: there is no column 'kind'. Use one of N, D, L"),
         (("--fixed", "alpha=x"), "--fixed alpha: 'x' is not a number"),
         (("--fixed", "alpha=inf"), "--fixed alpha: 'inf' is not a finite number"),
         (("--fixed", "zeta=1"), "--fixed: the chinchilla law has no parameter zeta"),
@@ -203,8 +203,8 @@ def test_a_row_without_a_usable_number_is_left_out_and_counted(wardlaw, tmp_path
 
 def test_one_word_among_numbers_is_named(tmp_path):
     path = tmp_path / "runs.csv"
-    with_value("L", 3, None).with_columns(L=pl.col("L").cast(pl.String).fill_null("n/a")).write_csv(path)
-    with pytest.raises(RecordError, match=r"L is not a column of numbers \(it has 'n/a'\)"):
+    with_value("L", 3, None).with_columns(L=pl.col("L").cast(pl.String).fill_null("many")).write_csv(path)
+    with pytest.raises(RecordError, match=r"L is not a column of numbers \(it has 'many'\)"):
         read_runs(path).require("NDL")
     runs(N=runs()["N"].cast(pl.Int64).cast(pl.String)).write_parquet(tmp_path / "runs.parquet")
     with pytest.raises(RecordError, match=r"N is not a column of numbers \(it has '1000000'\)"):
@@ -223,7 +223,7 @@ def test_repeated_rows_are_duplicates(wardlaw, tmp_path):
     assert wardlaw("fit", path, "--law", "chinchilla", *FEW, "--json", out)[0] == 0
     found = json.loads(out.read_text())
     assert [run["run"] for run in found["dropped"]] == ["row 21", "row 22"]
-    assert all(run["reason"].startswith("duplicate: the same N, D, L") for run in found["dropped"])
+    assert all(run["reason"].startswith("duplicate: the same values") for run in found["dropped"])
 
 
 def as_table(tmp_path, rows):
