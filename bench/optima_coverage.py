@@ -15,10 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from analysis.arrays import Array
 from analysis.isoflop.budgets import group_budgets, near_the_lowest
 from analysis.isoflop.optima import Optima, find_optima
 from analysis.isoflop.power_laws import through_optima
-from analysis.solvers.damped_newton import Array
 from wardlaw.seeds import generator
 
 Loss = Callable[[Array, Array], Array]

@@ -5,9 +5,8 @@ from typing import Literal
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from analysis.arrays import Array
 
 
 def floats(table: pl.DataFrame, column: str) -> Array:

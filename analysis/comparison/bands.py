@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.solvers.damped_newton import Array
+from analysis.arrays import Array
 from analysis.uncertainty.intervals import tails
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from analysis.arrays import Array
 from analysis.comparison.bands import ratio_band
 from analysis.fits.fit import Fit
-from analysis.solvers.damped_newton import Array
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from analysis.arrays import Array
 from analysis.comparison.curves import Efficiency, Side, paired_rows, tidy_curve
 from analysis.comparison.reach import Reach, reach
 from analysis.fits.fit import Fit
-from analysis.solvers.damped_newton import Array
 
 LEVELS = 15
 _KINDS = {"parameter": "N", "data": "D", "compute": "C"}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from analysis.solvers.damped_newton import Array
+from analysis.arrays import Array
 from analysis.uncertainty.bootstrap import Resamples
 from analysis.uncertainty.intervals import Interval, percentile_interval
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from analysis.solvers.damped_newton import Array
+from analysis.arrays import Array
 
 Curve = Callable[[Array], Array]
 """Logs of an input (R, m) to losses (R, m): row r is the curve of replicate r."""

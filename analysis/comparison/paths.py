@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from analysis.arrays import Array
 from analysis.comparison.inversion import lowest_between
 from analysis.laws.law import ScalingLaw
-from analysis.solvers.damped_newton import Array
 
 Path = Callable[[Array], Array]
 """Logs of one quantity (R, m) to the law's inputs (R, m, K)."""

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.arrays import Array
 from analysis.comparison.inversion import invert_falling
 from analysis.comparison.paths import Path, frontier_path, held_path
 from analysis.fits.fit import Fit
-from analysis.solvers.damped_newton import Array
 
 _ROUNDING = 1e-9
 

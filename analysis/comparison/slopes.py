@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from analysis.arrays import Array
 from analysis.comparison.curves import Efficiency, Side, paired_rows, tidy_curve
 from analysis.comparison.efficiency import LEVELS
 from analysis.fits.fit import Fit
-from analysis.solvers.damped_newton import Array
 
 _STEP = np.finfo(np.float64).eps ** (1 / 3)
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from scipy.stats import f as fisher
 
+from analysis.arrays import Array
 from analysis.fits.doubts import MISFIT_LEVEL, doubts_of_parameters, doubts_of_runs
 from analysis.fits.fitters import fit_by
 from analysis.laws.law import ScalingLaw
-from analysis.solvers.damped_newton import Array
 from analysis.solvers.objective import Objective, to_scale
 from analysis.tables.sample import Sample
 from analysis.uncertainty.bootstrap import Resamples, SeedNoise, resample, seed_noise

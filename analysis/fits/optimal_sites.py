@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from analysis.arrays import Array
 from analysis.fits.fit import Fit
-from analysis.solvers.damped_newton import Array
 from analysis.uncertainty.intervals import Interval
 from wardlaw.errors import RecordError
 

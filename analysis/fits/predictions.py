@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from analysis.arrays import Array
 from analysis.fits.fit import Fit, residuals
 from analysis.laws.law import ScalingLaw
-from analysis.solvers.damped_newton import Array
 from analysis.solvers.objective import from_scale, to_scale
 from analysis.uncertainty.intervals import DEFAULT_SEED, Interval
 from wardlaw.errors import RecordError

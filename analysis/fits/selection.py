@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from scipy.stats import t
 
+from analysis.arrays import Array
 from analysis.fits.fit import residuals
 from analysis.fits.fitters import fit_by
 from analysis.fits.predictions import Errors, held_out_errors
 from analysis.fits.selection_table import render_selection
 from analysis.fits.table_fit import Request, left_out, prepare_law, unseen_letters
 from analysis.laws.law import ScalingLaw
-from analysis.solvers.damped_newton import Array
 from analysis.tables.filters import drop_duplicates, split_where
 from analysis.tables.run_table import RunTable
 from analysis.tables.sample import take_sample

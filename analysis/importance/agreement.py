@@ -10,7 +10,8 @@ from typing import Literal
 
 import numpy as np
 
-from analysis.importance.design_space import Array, DesignSpace, Labels
+from analysis.arrays import Array
+from analysis.importance.design_space import DesignSpace, Labels
 from analysis.importance.draws import Draws, draw_configurations
 from analysis.uncertainty.intervals import Interval
 

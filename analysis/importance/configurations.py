@@ -3,7 +3,8 @@
 import numpy as np
 import polars as pl
 
-from analysis.importance.design_space import Array, Labels
+from analysis.arrays import Array
+from analysis.importance.design_space import Labels
 
 # Counted FLOPs and tokens differ by less between seeds, and settings that someone chose by more.
 _NEARLY = 0.01

@@ -6,9 +6,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from analysis.arrays import Array
 from analysis.tables.run_table import RunTable
 
-Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
 NUMBER, CATEGORY = "number", "category"

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.importance.design_space import Array, Labels
+from analysis.arrays import Array
+from analysis.importance.design_space import Labels
 from analysis.uncertainty.intervals import Interval, percentile_interval
 from wardlaw.seeds import generator
 

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analysis.importance.design_space import Array, DesignSpace, Labels
+from analysis.arrays import Array
+from analysis.importance.design_space import DesignSpace, Labels
 from wardlaw.errors import RecordError
 from wardlaw.seeds import derive_seed, generator
 

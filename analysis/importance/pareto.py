@@ -4,7 +4,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from analysis.importance.design_space import Array, DesignSpace
+from analysis.arrays import Array
+from analysis.importance.design_space import DesignSpace
 from wardlaw.errors import RecordError
 
 

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.importance.design_space import Array, DesignSpace, Feature, Labels, Scope
+from analysis.arrays import Array
+from analysis.importance.design_space import DesignSpace, Feature, Labels, Scope
 from analysis.importance.draws import Draws, draw_configurations
 from analysis.importance.forest import Forests
 from analysis.uncertainty.intervals import Interval

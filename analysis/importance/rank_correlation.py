@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.stats import norm, rankdata, t
 
-from analysis.importance.design_space import Array, DesignSpace, Scope
+from analysis.arrays import Array
+from analysis.importance.design_space import DesignSpace, Scope
 from analysis.importance.draws import FEW
 from analysis.uncertainty.intervals import LEVEL, Interval
 

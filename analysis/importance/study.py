@@ -6,9 +6,10 @@ from typing import Any
 
 import polars as pl
 
+from analysis.arrays import Array
 from analysis.importance.agreement import Agreement, agreements
 from analysis.importance.cautions import cautions
-from analysis.importance.design_space import Array, DesignSpace, Labels
+from analysis.importance.design_space import DesignSpace, Labels
 from analysis.importance.forest import REFERENCE, TREES, fit_forests
 from analysis.importance.from_table import take_design_space
 from analysis.importance.pareto import pareto_table

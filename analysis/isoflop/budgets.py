@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from analysis.solvers.damped_newton import Array
+from analysis.arrays import Array
 
 FLOPS_PER_TOKEN = 6.0
 """FLOPs of a parameter and token: forward and backward pass (arXiv 2001.08361, section 2.1)."""

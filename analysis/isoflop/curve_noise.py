@@ -18,8 +18,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from analysis.arrays import Array
 from analysis.isoflop.curves import Curves
-from analysis.solvers.damped_newton import Array
 from wardlaw.seeds import generator
 
 _DEGREE = 3

@@ -4,10 +4,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from analysis.arrays import Array
 from analysis.isoflop.curve_noise import redraw_curves, spare_curves
 from analysis.isoflop.curves import Curves, interpolate_curves
 from analysis.isoflop.power_laws import Line, PowerLaws
-from analysis.solvers.damped_newton import Array
 from wardlaw.errors import RecordError
 
 NAME = "1: envelope"

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
+from analysis.arrays import Array
 from analysis.isoflop.optima import Optima
 from analysis.isoflop.power_laws import PowerLaws
-from analysis.solvers.damped_newton import Array
 
 _CURVE_POINTS = 101
 _QUANTITIES = ("size", "tokens", "loss")

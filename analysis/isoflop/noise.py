@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import digamma, polygamma
 
-from analysis.solvers.damped_newton import Array
+from analysis.arrays import Array
 
 _DEGREES = (1e-2, 1e6)
 # Residuals of this size are rounding.

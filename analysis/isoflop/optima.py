@@ -22,10 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
+from analysis.arrays import Array
 from analysis.isoflop.budgets import Budgets
 from analysis.isoflop.noise import estimate_noise
 from analysis.isoflop.parabola import Design, design_parabolas
-from analysis.solvers.damped_newton import Array
 from analysis.solvers.objective import Scale
 from analysis.uncertainty.intervals import Interval, percentile_interval
 from wardlaw.errors import RecordError

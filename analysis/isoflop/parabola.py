@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.solvers.damped_newton import Array
+from analysis.arrays import Array
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import numpy as np
 from scipy.stats import f as fisher
 from scipy.stats import t
 
+from analysis.arrays import Array
 from analysis.isoflop.optima import Optima
-from analysis.solvers.damped_newton import Array
 from analysis.uncertainty.intervals import LEVEL, Interval, percentile_interval
 from wardlaw.errors import RecordError
 

@@ -6,11 +6,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike
 
+from analysis.arrays import Array
 from analysis.fits.fit import Fit, fit_sample
 from analysis.isoflop.budgets import FLOPS_PER_TOKEN
 from analysis.isoflop.power_laws import Line, PowerLaws
 from analysis.laws.chinchilla import Chinchilla
-from analysis.solvers.damped_newton import Array
 from analysis.tables.sample import take_sample
 from analysis.uncertainty.intervals import LEVEL
 from wardlaw.errors import RecordError

@@ -4,8 +4,8 @@ from typing import ClassVar
 
 import numpy as np
 
+from analysis.arrays import Array
 from analysis.laws.power_sum import PowerSum
-from analysis.solvers.damped_newton import Array
 from analysis.solvers.objective import LOG_SQUARES, Objective
 
 

@@ -5,8 +5,8 @@ from itertools import product
 
 import numpy as np
 
+from analysis.arrays import Array
 from analysis.laws.law import ScalingLaw
-from analysis.solvers.damped_newton import Array
 
 # Where the grid starts: the limit and how much of the smallest target it is, the break and its width as
 # parts of the range of log N, the slopes as multiples of the mean slope of log (L - a).

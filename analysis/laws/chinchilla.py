@@ -4,8 +4,8 @@ from typing import ClassVar
 
 import numpy as np
 
+from analysis.arrays import Array
 from analysis.laws.power_sum import PowerSum
-from analysis.solvers.damped_newton import Array
 
 _EXPONENTS = (0.05, 0.15, 0.35, 0.7, 1.2)
 

@@ -6,9 +6,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from analysis.arrays import Array
 from analysis.laws.law import ScalingLaw
 from analysis.laws.repeats import bounded, log_worth
-from analysis.solvers.damped_newton import Array
 
 _EXPONENTS = (0.15, 0.35, 0.7)
 _SHARES = ((0.8, 0.1, 0.1), (0.4, 0.2, 0.4), (0.4, 0.4, 0.2), (0.1, 0.45, 0.45))

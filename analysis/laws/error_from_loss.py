@@ -5,8 +5,8 @@ from typing import ClassVar
 import numpy as np
 from scipy.special import expit
 
+from analysis.arrays import Array
 from analysis.laws.law import ScalingLaw
-from analysis.solvers.damped_newton import Array
 from analysis.solvers.objective import SQUARES, Objective, Scale
 
 _NOTHING = np.finfo(np.float64).tiny

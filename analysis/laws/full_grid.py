@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from analysis.solvers.damped_newton import Array
+from analysis.arrays import Array
 from wardlaw.errors import RecordError
 
 AXES = {"N": "sizes", "T": "training steps", "S": "noise-batch ratios"}

@@ -6,10 +6,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from analysis.arrays import Array
 from analysis.laws.law import ScalingLaw
 from analysis.laws.noise import log_response, noisy_runs
 from analysis.laws.repeats import NO_DECAY, bounded, log_worth
-from analysis.solvers.damped_newton import Array
 
 _COEFFICIENTS = 4
 _SIZE, _DATA, _NOISE = 1, 2, 3

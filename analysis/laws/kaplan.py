@@ -4,8 +4,8 @@ from itertools import product
 
 import numpy as np
 
+from analysis.arrays import Array
 from analysis.laws.law import ScalingLaw
-from analysis.solvers.damped_newton import Array
 
 _EXPONENTS = (0.05, 0.15, 0.4, 1.0)
 # Shares of the target that start as irreducible, and of the rest that start as the size's.

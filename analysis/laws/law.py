@@ -14,9 +14,10 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
+from analysis.arrays import Array
 from analysis.laws.posed import Convergence, Minimum, Posed
 from analysis.laws.refusals import checked_columns, checked_points
-from analysis.solvers.damped_newton import Array, Minima
+from analysis.solvers.damped_newton import Minima
 from analysis.solvers.objective import HUBER_LOG, Objective, Scale, from_scale, to_scale
 from wardlaw.errors import RecordError
 

@@ -6,8 +6,8 @@ from itertools import product
 import numpy as np
 from scipy.special import expit, logit
 
+from analysis.arrays import Array
 from analysis.laws.law import ScalingLaw
-from analysis.solvers.damped_newton import Array
 
 _FLOORS = (0.1, 0.5, 0.9)
 _POWERS = (0.6, 1.0, 1.5)

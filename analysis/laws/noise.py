@@ -8,7 +8,7 @@ S = 0 is training without noise.
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.solvers.damped_newton import Array
+from analysis.arrays import Array
 
 # Stands for the log of 0. Finite, so that a vanished term times its feature is 0 and not NaN; so low that
 # exp(gamma times it) is under rounding for every gamma above 0.004; and lower than the log of any float.

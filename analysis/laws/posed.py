@@ -6,7 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from analysis.solvers.damped_newton import Array, Curve, Minima, minimise_huber
+from analysis.arrays import Array
+from analysis.solvers.damped_newton import Minima, minimise_huber
+from analysis.solvers.local_model import Curve
 from analysis.solvers.objective import Objective
 
 

@@ -4,8 +4,8 @@ from typing import ClassVar
 
 import numpy as np
 
+from analysis.arrays import Array
 from analysis.laws.power_sum import PowerSum
-from analysis.solvers.damped_newton import Array
 
 _EXPONENTS = (0.03, 0.1, 0.3, 0.7, 1.5, 3.0)
 

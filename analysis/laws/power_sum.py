@@ -9,9 +9,10 @@ from typing import ClassVar, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
+from analysis.arrays import Array
 from analysis.laws.law import ScalingLaw
 from analysis.laws.refusals import checked_points
-from analysis.solvers.damped_newton import Array, minimise_huber
+from analysis.solvers.damped_newton import minimise_huber
 from analysis.solvers.objective import SQUARES
 from analysis.solvers.projection import non_negative_coefficients, projected_curve
 

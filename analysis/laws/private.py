@@ -5,9 +5,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from analysis.arrays import Array
 from analysis.laws.noise import log_ratio, log_response, noisy_runs
 from analysis.laws.power_sum import PowerSum
-from analysis.solvers.damped_newton import Array
 
 _EXPONENTS = (0.15, 0.5)
 _NOISE = 3

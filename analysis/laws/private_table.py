@@ -15,9 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.interpolate import RegularGridInterpolator
 from scipy.optimize import isotonic_regression
 
+from analysis.arrays import Array
 from analysis.laws.full_grid import AXES, full_grid
 from analysis.laws.power_law import PowerLaw
-from analysis.solvers.damped_newton import Array
 from wardlaw.errors import RecordError
 
 # The paper's tail: 16,000 to 128,000 steps, the last eighth of its curves.

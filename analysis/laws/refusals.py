@@ -7,7 +7,7 @@ from typing import ClassVar, Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from analysis.solvers.damped_newton import Array
+from analysis.arrays import Array
 from analysis.solvers.objective import Objective, Scale
 from wardlaw.errors import RecordError
 

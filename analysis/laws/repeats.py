@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from analysis.solvers.damped_newton import Array
+from analysis.arrays import Array
 
 NO_DECAY = 1e9
 """R at which a repeat is worth as much as new tokens; at its inverse nothing."""

@@ -9,8 +9,8 @@ from typing import ClassVar
 
 import numpy as np
 
+from analysis.arrays import Array
 from analysis.laws.power_sum import PowerSum
-from analysis.solvers.damped_newton import Array
 
 _SOURCE = "Charles et al. 2025, arXiv 2503.09799, parametric joint fits"
 _SIZE = (0.03, 0.1, 0.3, 0.7)

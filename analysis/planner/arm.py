@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from analysis.arrays import Array
 from analysis.fits.fit import Fit, fit_sample
 from analysis.laws.law import ScalingLaw
-from analysis.solvers.damped_newton import Array
 from analysis.solvers.objective import LOG_SQUARES
 from analysis.tables.sample import take_sample
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import polars as pl
 
+from analysis.arrays import Array
 from analysis.fits.fit import Fit, determines_exponent
 from analysis.laws.chinchilla import Chinchilla
 from analysis.laws.law import ScalingLaw
 from analysis.laws.power_law import PowerLaw, PurePowerLaw
 from analysis.planner.arm import Arm, fit_arm
-from analysis.solvers.damped_newton import Array
 from analysis.tables.filters import drop_duplicates
 from analysis.tables.run_table import RunTable
 from wardlaw.errors import RecordError

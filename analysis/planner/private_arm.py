@@ -5,13 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from analysis.arrays import Array
 from analysis.laws.private import Private
 from analysis.planner.arm import Arm, fit_arm
 from analysis.planner.consortium import Consortium, Privacy
 from analysis.planner.evidence import Evidence
 from analysis.planner.noise import averaged_ratio, site_noises
 from analysis.planner.schedule import Habits
-from analysis.solvers.damped_newton import Array
 from wardlaw.errors import RecordError
 
 PRIVATE = "federated and private"

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from analysis.arrays import Array
 from analysis.laws.private_table import PrivateTable
-from analysis.solvers.damped_newton import Array
 from wardlaw.errors import RecordError
 
 NoiseRatio = Callable[[Array, Array], Array]

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from analysis.arrays import Array
 from analysis.comparison.reach import reach
 from analysis.fits.fit import Fit
 from analysis.fits.table_fit import TableFit
 from analysis.isoflop.budgets import near_values
-from analysis.solvers.damped_newton import Array
 
 _CURVE_POINTS = 40
 _BEYOND = 2.0

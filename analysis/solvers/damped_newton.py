@@ -12,9 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from analysis.solvers.local_model import Array, Curve, LocalModel, Regressions, huber
-
-__all__ = ["Array", "Curve", "Minima", "huber", "minimise_huber"]
+from analysis.arrays import Array
+from analysis.solvers.local_model import Curve, LocalModel, Regressions, huber
 
 _TINY = np.finfo(np.float64).tiny
 _RELATIVE_DECREASE = 1e-12

@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from analysis.arrays import Array
+
 Curve = Callable[[Array], tuple[Array, Array]]
 """Parameters (B, P) to predicted log losses (B, n) and their Jacobian (B, n, P)."""
 

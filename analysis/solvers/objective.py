@@ -5,7 +5,8 @@ from typing import Literal
 
 import numpy as np
 
-from analysis.solvers.damped_newton import Array, Curve
+from analysis.arrays import Array
+from analysis.solvers.local_model import Curve
 
 Scale = Literal["log", "raw"]
 

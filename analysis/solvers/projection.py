@@ -9,7 +9,8 @@ from itertools import chain, combinations
 
 import numpy as np
 
-from analysis.solvers.damped_newton import Array, Curve
+from analysis.arrays import Array
+from analysis.solvers.local_model import Curve
 
 
 def projected_curve(

@@ -7,9 +7,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from analysis.arrays import Array
 from analysis.tables.sweeps import swept_columns
-
-Array = NDArray[np.float64]
 
 # Runs that differ in one of these are never replicates of one another, whatever the law sees.
 _POINT = ("N", "D", "U", "M", "H", "S")

@@ -36,7 +36,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import chi2
 
-from analysis.solvers.damped_newton import Array
+from analysis.arrays import Array
 from analysis.solvers.objective import Scale, from_scale, to_scale
 from analysis.tables.sample import Sample
 from analysis.uncertainty.intervals import Interval, percentile_interval

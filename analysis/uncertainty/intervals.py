@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import norm, t
 
-from analysis.solvers.damped_newton import Array
+from analysis.arrays import Array
 
 LEVEL = 0.95
 DEFAULT_REPLICATES, DEFAULT_SEED = 2000, 42

@@ -7,8 +7,8 @@ from scipy.optimize import brentq
 from scipy.special import erf
 from scipy.stats import t
 
+from analysis.arrays import Array
 from analysis.laws.law import ScalingLaw
-from analysis.solvers.damped_newton import Array
 from analysis.uncertainty.intervals import LEVEL, Interval
 
 PROFILE = "profile likelihood with a fitted scale"

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from analysis.arrays import Array
 from analysis.laws.law import ScalingLaw
-from analysis.solvers.damped_newton import Array
 
 _NOTHING = 1e-6
 

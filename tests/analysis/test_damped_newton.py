@@ -10,7 +10,8 @@ import pytest
 from analysis.laws.chinchilla import Chinchilla
 from analysis.laws.power_law import PowerLaw, PurePowerLaw
 from analysis.solvers import local_model
-from analysis.solvers.damped_newton import Minima, huber, minimise_huber
+from analysis.solvers.damped_newton import Minima, minimise_huber
+from analysis.solvers.local_model import huber
 
 
 def surface(runs, *, noise=0.004, seed=0):

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from analysis.cli import app
 from analysis.fits.table_fit import Request, fit_table
 from analysis.laws.data_constrained import DataConstrained
-from analysis.solvers.damped_newton import huber
+from analysis.solvers.local_model import huber
 from analysis.tables.run_table import read_runs
 from analysis.uncertainty.profile import log_likelihood, profile_interval
 from analysis.uncertainty.without_effect import without_effect

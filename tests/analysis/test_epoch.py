@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 
 from analysis.cli import app
 from analysis.laws.chinchilla import Chinchilla
-from analysis.solvers.damped_newton import huber, minimise_huber
+from analysis.solvers.damped_newton import minimise_huber
+from analysis.solvers.local_model import huber
 from analysis.solvers.objective import SQUARES, Objective
 from analysis.uncertainty.profile import log_likelihood
 

@@ -11,7 +11,7 @@ from scipy.stats import linregress, t
 from analysis.laws.chinchilla import Chinchilla
 from analysis.laws.power_law import PowerLaw, PurePowerLaw
 from analysis.laws.replicas import ReplicasOffset
-from analysis.solvers.damped_newton import huber
+from analysis.solvers.local_model import huber
 from analysis.solvers.objective import LOG_SQUARES
 from analysis.uncertainty.profile import log_likelihood, profile_interval
 
