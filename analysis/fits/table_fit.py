@@ -1,7 +1,7 @@
 """Fit a law to a table of runs: filters, groups, hold-out and predictions together."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -158,8 +158,28 @@ def fit_groups(table: RunTable, request: Request, group: str = "") -> list[Table
     request : Request
     group : str
         As in ``split_groups``.
+
+    Returns
+    -------
+    list of TableFit
+        Of the groups that can be fitted; the others stand in their warnings, with the reason.
+
+    Raises
+    ------
+    RecordError
+        If no group can be fitted.
     """
-    return [fit_table(part, request) for part in split_groups(table, group)]
+    fits: list[TableFit] = []
+    refused: list[RecordError] = []
+    for part in split_groups(table, group):
+        try:
+            fits.append(fit_table(part, request))
+        except RecordError as error:
+            refused.append(error)
+    if not fits:
+        raise refused[0]
+    told = tuple(f"not fitted: {error.where}: {error.what}" for error in refused)
+    return [replace(one, warnings=(*one.warnings, *told)) for one in fits]
 
 
 def prepare_law(request: Request) -> ScalingLaw:
@@ -215,4 +235,5 @@ def unseen_letters(law: ScalingLaw, rows: pl.DataFrame) -> list[str]:
 
 def left_out(table: RunTable) -> list[str]:
     """A warning where rows of a table are not used."""
-    return [f"{len(table.dropped)} rows were left out"] if table.dropped else []
+    number = len(table.dropped)
+    return [f"{number} row{'s were' if number > 1 else ' was'} left out"] if number else []

@@ -326,3 +326,18 @@ def test_one_free_parameter_is_fitted_and_has_an_interval(wardlaw, table, tmp_pa
     status, _, lines = wardlaw("fit", table, "--law", "chinchilla", *FEW, "--fixed", held, "--json", out)
     assert (status, lines) == (0, [])
     assert json.loads(out.read_text())["params"]["beta"] == pytest.approx(0.28, rel=1e-6)
+
+
+def test_a_group_that_cannot_be_fitted_stands_in_the_others_warnings(wardlaw, tmp_path):
+    path, out = tmp_path / "runs.csv", tmp_path / "fit.json"
+    whole = runs().with_columns(kind=pl.lit("whole"))
+    pl.concat([whole, whole.head(1).with_columns(kind=pl.lit("one"))]).write_csv(path)
+    status, _, lines = wardlaw("fit", path, "--law", "chinchilla", "--group", "kind", *FEW, "--json", out)
+    assert (status, lines) == (0, [])
+    found = json.loads(out.read_text())
+    assert found["group"] == "whole"
+    assert any("not fitted:" in text and "one" in text for text in found["warnings"])
+    path.write_text("kind,N,D,L\na,1e6,1e8,3\nb,1e6,1e8,3\n")
+    status, _, lines = wardlaw("fit", path, "--law", "chinchilla", "--group", "kind", *FEW)
+    assert status == 9
+    assert len(lines) == 1
