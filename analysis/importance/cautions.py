@@ -5,6 +5,7 @@ from itertools import combinations
 import numpy as np
 import polars as pl
 
+from analysis.fits.table_fit import left_out
 from analysis.importance.agreement import Agreement
 from analysis.importance.design_space import CATEGORY, NUMBER, DesignSpace, Feature
 from analysis.importance.draws import FEW
@@ -35,7 +36,7 @@ def cautions(
         *_features(space, permutation),
         _tests(correlations),
         *_front(space, pareto),
-        f"{len(space.table.dropped)} rows were left out" if space.table.dropped else "",
+        *left_out(space.table),
     )
     return tuple(sentence for sentence in found if sentence)
 

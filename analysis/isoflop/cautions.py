@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import polars as pl
 
+from analysis.fits.table_fit import left_out
 from analysis.isoflop.bias import Bias
 from analysis.isoflop.budgets import FLOPS_PER_TOKEN
 from analysis.isoflop.optima import Optima
@@ -56,8 +57,7 @@ def caution_study(
         yield "the closed form of approach 3 assumes C = 6 N D, which the runs do not keep to within 1 %"
     if bias and bias.outside:
         yield f"on the fitted surface {bias.outside} budgets have their optimum outside their sizes"
-    if table.dropped:
-        yield f"{len(table.dropped)} rows were left out"
+    yield from left_out(table)
 
 
 def _cut_intervals(optima: Optima) -> Iterator[str]:

@@ -11,11 +11,7 @@ all points, which two seeds at one size of many cannot show: at least half of th
 replicated, and those of the smallest and of the largest first input (the size) among them. Where runs
 have weights, deviations are standardised by their square roots.
 
-Of 300 made-up tables of 0.3 % noise, fitted by least squares of the logs, the intervals of the exponent
-(and of the mean at 10 times the largest size) held the truth in 95 % (95 %) with two sizes of two seeds,
-93 % (93 %) with three sizes of which two had two seeds, 94 % (93 %) with three sizes of two and 95 %
-(94 %) with four. With the scale held and Student's quantiles instead they did in 87 % (84 %),
-86 % (85 %), 92 % (92 %) and 94 % (94 %).
+``tests/analysis/test_bootstrap.py`` holds the coverage with two seeds a size.
 
 Where they are not, whole runs are drawn with replacement, a run's checkpoints together: they share
 their seed and their data, and count as one; and percentiles are taken at the levels of Student's t (the
