@@ -23,8 +23,8 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDic
 from flwr.serverapp.strategy.strategy_utils import aggregate_arrayrecords
 from flwr.supercore.task_identity import TaskIdentity
 
-from models.decoder import Decoder
-from models.ladder import rung
+from models.ehr.decoder import Decoder
+from models.ehr.ladder import rung
 from strategies.accumulator import WeightedMean
 from strategies.exchange import Participant
 from strategies.fedavg import FedAvg

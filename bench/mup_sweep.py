@@ -2,7 +2,7 @@
 
 Trains the ladder's decoder at several widths and one depth over a grid of learning rates, on tokens
 of a hidden Markov model (never the same twice, so the training loss is the test loss), under the
-parametrisation of ``models.mup`` and, as a contrast, under PyTorch's usual one (one learning rate for all
+parametrisation of ``models.ehr.mup`` and, as a contrast, under PyTorch's usual one (one learning rate for all
 parameters, every matrix started at 1 / sqrt(fan-in)).
 
     python -m bench.mup_sweep --widths 32 64 128 256 --steps 300
@@ -16,10 +16,10 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from models.decoder import Decoder
-from models.ladder import shape_of
-from models.mup import initialise, parameter_groups
-from models.packed import IGNORED, PackedBatch
+from models.ehr.decoder import Decoder
+from models.ehr.ladder import shape_of
+from models.ehr.mup import initialise, parameter_groups
+from models.ehr.packed import IGNORED, PackedBatch
 from wardlaw.seeds import generator
 
 VOCABULARY, STATES, CONTEXT, WINDOWS, DEPTH = 256, 64, 128, 8, 3

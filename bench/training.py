@@ -27,13 +27,13 @@ import torch
 from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from client.shard import TokenShard, TokenSplit
-from client.training.batches import BatchStream
-from client.training.packing import Windows, cut_windows
+from client.ehr.batches import BatchStream
+from client.ehr.packing import Windows, cut_windows
+from client.ehr.shard import TokenShard, TokenSplit
 from client.training.replica import build_replica
 from client.training.trainer import train_steps
 from models.checkpoint import llama_config
-from models.decoder import Decoder
+from models.ehr.decoder import Decoder
 from wardlaw.config import RunConfig, load_config
 
 Step = Callable[[int], int]
@@ -195,7 +195,7 @@ def padded(split: TokenSplit, windows: Windows, chosen: np.ndarray, length: int)
 
 
 def hf_llama(config: RunConfig, vocabulary_size: int) -> tuple[LlamaForCausalLM, torch.optim.AdamW]:
-    from models.ladder import rung
+    from models.ehr.ladder import rung
 
     settings = llama_config(Decoder(rung(config.model.size), vocabulary_size), config.model.context)
     model = LlamaForCausalLM(LlamaConfig(**settings, use_cache=False)).train()

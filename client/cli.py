@@ -12,8 +12,8 @@ from client.ehr.command import shard_source
 from client.ehr.counts import QUARANTINE_CAP
 from client.ehr.report import shown_progress, told
 from client.ehr.request import ShardRequest, SourceName
+from client.ehr.shard import shard_folder
 from client.ehr.tokenise import tokenise_root
-from client.shard import shard_folder
 from wardlaw.vocabulary import Vocabulary
 
 app = typer.Typer(

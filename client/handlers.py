@@ -3,9 +3,9 @@
 import torch
 from flwr.app import ConfigRecord, MetricRecord, RecordDict
 
-from client.evaluation.loss import evaluate_loss
+from client.ehr.loss import evaluate_loss
+from client.ehr.shard import TokenShard
 from client.policy import require_allowed, require_patients, rounded
-from client.shard import TokenShard
 from client.site import Site, open_site_shard, tokenizer_of
 from client.training.replica import training_device
 from models.registry import build_model

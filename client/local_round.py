@@ -5,8 +5,9 @@ from typing import Any
 
 from flwr.app import MetricRecord, RecordDict
 
+from client.ehr.batches import BatchStream
+from client.ehr.shard import TokenShard
 from client.policy import require_allowed, require_patients, require_size, rounded
-from client.shard import TokenShard
 from client.site import Site, open_site_shard, tokenizer_of
 from client.site_state import (
     forget_inner_states,
@@ -15,7 +16,6 @@ from client.site_state import (
     save_inner_state,
     save_step_rows,
 )
-from client.training.batches import BatchStream
 from client.training.replica import Replica, build_replica
 from client.training.trainer import train_steps
 from models.counts import parameters

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from flwr.app import ConfigRecord, Context, RecordDict
 
-from client.shard import TokenShard
+from client.ehr.shard import TokenShard
 from wardlaw import protocol
 from wardlaw.config import RunConfig, SitePolicy, from_flat, load_site_policy
 from wardlaw.errors import PolicyError, ShardError

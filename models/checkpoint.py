@@ -12,8 +12,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from models.decoder import NORM_EPSILON, ROTARY_THETA, Decoder
-from models.ladder import Shape
+from models.ehr.decoder import NORM_EPSILON, ROTARY_THETA, Decoder
+from models.ehr.ladder import Shape
 from wardlaw.errors import CheckpointError
 from wardlaw.files import file_sha256, write_atomically, write_text_atomically
 

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from models.counts import flops_per_token, parameters
-from models.ladder import RUNGS, rung
+from models.ehr.ladder import RUNGS, rung
 from wardlaw.config.model import ModelSection
 
 app = typer.Typer(no_args_is_help=True, help="List the ladders with exact parameters and FLOPs.")

@@ -9,7 +9,7 @@ which also counts the head). A backward pass costs two forward passes.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from models.ladder import Shape, rung
+from models.ehr.ladder import Shape, rung
 from wardlaw.config.model import ModelSection
 
 

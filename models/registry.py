@@ -1,8 +1,8 @@
 """Models by their section of a run's configuration."""
 
-from models.decoder import Decoder
-from models.ladder import rung
-from models.mup import initialise
+from models.ehr.decoder import Decoder
+from models.ehr.ladder import rung
+from models.ehr.mup import initialise
 from wardlaw.config.model import ModelSection
 
 

@@ -4,7 +4,7 @@ import torch
 from flwr.app import ArrayRecord
 from torch import Tensor
 
-from models.decoder import Decoder
+from models.ehr.decoder import Decoder
 from wardlaw.arrays import array_record, record_views
 from wardlaw.errors import ConfigError
 

@@ -2,7 +2,7 @@
 
 from flwr.app import ArrayRecord
 
-from models.decoder import Decoder
+from models.ehr.decoder import Decoder
 from models.registry import build_model
 from models.weights import load_weights, weight_record
 from wardlaw.config import RunConfig

@@ -10,15 +10,15 @@ import numpy as np
 import polars as pl
 import torch
 
+from client.ehr.shard import TokenShard
 from client.evaluation.metrics import discrimination
 from client.evaluation.probe import fit_probe, prompt_features
 from client.evaluation.prompts import Prompts, place_prompts
 from client.evaluation.tasks import TASKS, label_task
 from client.evaluation.zero_shot import answer_by_generation, build_judge
-from client.shard import TokenShard
 from client.site import open_site_shard
 from models.checkpoint import load_model
-from models.decoder import Decoder
+from models.ehr.decoder import Decoder
 from simulations.federation_folder import participating_policies
 from wardlaw.config import RunConfig
 from wardlaw.errors import RecordError

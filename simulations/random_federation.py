@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from client.shard import SPLITS
-from client.shard_writer import Piece, write_shard
+from client.ehr.shard import SPLITS
+from client.ehr.shard_writer import Piece, write_shard
 from simulations.federation_folder import FederationManifest, save_federation, site_folder, write_site
 from wardlaw.files import file_sha256
 from wardlaw.seeds import generator

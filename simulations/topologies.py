@@ -9,8 +9,8 @@ from pathlib import Path
 
 import torch
 
-from client.evaluation.loss import evaluate_loss
-from client.shard import TokenShard
+from client.ehr.loss import evaluate_loss
+from client.ehr.shard import TokenShard
 from client.site import open_site_shard
 from client.training.replica import Replica
 from client.training.run import train_alone

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from client.shard import TokenShard
+from client.ehr.shard import TokenShard
 from client.training.replica import Replica
 from models.counts import parameters
 from wardlaw.config import RunConfig

@@ -5,7 +5,7 @@ from pathlib import Path
 import polars as pl
 import torch
 
-from client.evaluation.loss import evaluate_loss
+from client.ehr.loss import evaluate_loss
 from client.site import open_site_shard
 from simulations.downstream import run_models
 from simulations.federation_folder import load_federation, site_folder
@@ -19,7 +19,7 @@ def evaluate_transfer(record: RunRecord, outside: Path) -> pl.DataFrame:
     """Score a run's models on all patients of sites that it never saw.
 
     Writes ``transfer.parquet`` to the run's record: a row a replica, site and split, with the
-    sums of `client.evaluation.loss.LossSums`.
+    sums of `client.ehr.loss.LossSums`.
 
     Parameters
     ----------

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from client.ehr.meds_root import MedsRoot, is_synthetic, open_root
+from client.ehr.shard import SPLITS, ShardManifest
+from client.ehr.shard_writer import Piece, write_shard
 from client.ehr.timeline import read_timelines, split_subjects
 from client.ehr.tokeniser import tokenise
-from client.shard import SPLITS, ShardManifest
-from client.shard_writer import Piece, write_shard
 from wardlaw.errors import DataError
 from wardlaw.vocabulary import Vocabulary
 

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from client.ehr.shard_writer import Piece
 from client.ehr.timeline import Timelines
-from client.shard_writer import Piece
 from wardlaw.vocabulary import END, INTERVALS, START, Vocabulary, interval_classes
 from wardlaw.vocabulary.vocabulary import BINS
 

@@ -4,11 +4,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from client.ehr.positions import window_positions
+from client.ehr.shard import TokenSplit
 from client.evaluation.prompts import Prompts, visible_tokens
-from client.positions import window_positions
-from client.shard import TokenSplit
-from models.decoder import Decoder
-from models.packed import IGNORED, PackedBatch
+from models.ehr.decoder import Decoder
+from models.ehr.packed import IGNORED, PackedBatch
 from wardlaw.errors import DataError
 from wardlaw.vocabulary import Scheme
 

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from client.shard import TokenSplit
+from client.ehr.shard import TokenSplit
 from wardlaw.errors import ShardError
 
 

@@ -13,11 +13,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from client.ehr.shard import TokenSplit
 from client.evaluation.prompts import Prompts, visible_tokens
 from client.evaluation.tasks import Task
-from client.shard import TokenSplit
-from models.decoder import Decoder
-from models.generation import generate
+from models.ehr.decoder import Decoder
+from models.ehr.generation import generate
 from wardlaw.errors import ConfigError
 from wardlaw.seeds import derive_seed
 from wardlaw.vocabulary import END, Vocabulary

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import torch
 
-from client.training.batches import BatchStream
-from models.decoder import Decoder
-from models.mup import parameter_groups
+from client.ehr.batches import BatchStream
+from models.ehr.decoder import Decoder
+from models.ehr.mup import parameter_groups
 from models.registry import build_model
 from wardlaw.config import RunConfig
 from wardlaw.config.train import TrainSection

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from client.shard import TokenSplit
-from client.training.batches import BatchStream
+from client.ehr.batches import BatchStream
+from client.ehr.shard import TokenSplit
 from client.training.replica import Replica, build_replica
 from client.training.state import resume, retain_states, save_state, saved_steps
 from client.training.trainer import train_steps

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from client.training.replica import Replica
 from client.training.schedule import learning_rate
 from models.counts import causal_pairs, training_flops
-from models.packed import IGNORED, PackedBatch
+from models.ehr.packed import IGNORED, PackedBatch
 from wardlaw.errors import TrainingError
 
 

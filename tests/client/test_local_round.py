@@ -7,11 +7,11 @@ import pytest
 import torch
 from flwr.app import ArrayRecord, ConfigRecord, RecordDict
 
+from client.ehr.batches import BatchStream
 from client.handlers import evaluate
 from client.local_round import train_round
 from client.site import Site, open_site_shard
 from client.site_state import read_step_rows, run_state_folder
-from client.training.batches import BatchStream
 from client.training.replica import build_replica
 from client.training.state import saved_steps
 from client.training.trainer import train_steps

@@ -3,10 +3,10 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from client.evaluation.loss import LossSums, evaluate_loss, patient_nats
-from client.positions import window_positions
-from client.shard import TokenSplit
-from models.packed import PackedBatch
+from client.ehr.loss import LossSums, evaluate_loss, patient_nats
+from client.ehr.positions import window_positions
+from client.ehr.shard import TokenSplit
+from models.ehr.packed import PackedBatch
 from models.registry import build_model
 from wardlaw.config.model import ModelSection
 

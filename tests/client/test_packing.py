@@ -3,10 +3,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from client.shard import TokenSplit
-from client.training.batches import BatchStream
-from client.training.packing import best_fit, cut_windows
-from models.packed import IGNORED
+from client.ehr.batches import BatchStream
+from client.ehr.packing import best_fit, cut_windows
+from client.ehr.shard import TokenSplit
+from models.ehr.packed import IGNORED
 from wardlaw.errors import ShardError
 
 

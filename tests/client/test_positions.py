@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from client.positions import window_positions
+from client.ehr.positions import window_positions
 
 MINUTES = st.lists(st.integers(0, 10**6), min_size=1, max_size=60).map(sorted).map(np.array)
 

@@ -4,8 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from client.shard import TokenShard, shard_folder
-from client.shard_writer import Piece, write_shard
+from client.ehr.shard import TokenShard, shard_folder
+from client.ehr.shard_writer import Piece, write_shard
 from wardlaw.errors import ShardError
 from wardlaw.vocabulary import Vocabulary
 

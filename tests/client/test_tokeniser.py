@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from client.ehr.meds_root import open_root
+from client.ehr.shard import TokenShard, shard_folder
 from client.ehr.timeline import read_timelines
 from client.ehr.tokenise import tokenise_root
-from client.shard import TokenShard, shard_folder
 from wardlaw.errors import DataError
 from wardlaw.vocabulary import INTERVALS, Event, Interval, Marker, Vocabulary, decode
 from wardlaw.vocabulary.hierarchy import encodings, join_units

@@ -17,16 +17,16 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 import client.training.state as state_module
-from client.shard import TokenSplit
-from client.training.batches import BatchStream
+from client.ehr.batches import BatchStream
+from client.ehr.shard import TokenSplit
 from client.training.replica import Replica, build_optimiser, build_replica, training_device
 from client.training.run import train_alone
 from client.training.schedule import learning_rate
 from client.training.state import load_state, resume, retain_states, save_state, saved_steps
 from client.training.trainer import train_steps
-from models.decoder import Decoder
-from models.mup import parameter_groups
-from models.packed import PackedBatch
+from models.ehr.decoder import Decoder
+from models.ehr.mup import parameter_groups
+from models.ehr.packed import PackedBatch
 from wardlaw.config import RunConfig, from_flat
 from wardlaw.errors import CheckpointError, ConfigError, TrainingError
 from wardlaw.records import read_rows

@@ -5,12 +5,12 @@ import polars as pl
 import pytest
 import torch
 
+from client.ehr.shard import TokenSplit
 from client.evaluation import zero_shot
 from client.evaluation.probe import fit_probe, prompt_features
 from client.evaluation.prompts import place_prompts
 from client.evaluation.tasks import IN_HOSPITAL_MORTALITY, READMISSION_30_DAYS
 from client.evaluation.zero_shot import answer_by_generation, build_judge
-from client.shard import TokenSplit
 from models.registry import build_model
 from wardlaw.config.model import ModelSection
 from wardlaw.errors import ConfigError, DataError, ShardError

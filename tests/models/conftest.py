@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 import pytest
 import torch
 
-from models.decoder import Decoder
-from models.ladder import Shape
-from models.mup import initialise
-from models.packed import IGNORED, PackedBatch
+from models.ehr.decoder import Decoder
+from models.ehr.ladder import Shape
+from models.ehr.mup import initialise
+from models.ehr.packed import IGNORED, PackedBatch
 
 VOCABULARY = 97
 

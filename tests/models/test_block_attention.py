@@ -3,8 +3,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-import models.block_attention
-from models.block_attention import BLOCK, block_attention
+import models.ehr.block_attention
+from models.ehr.block_attention import BLOCK, block_attention
 
 
 def gradients(attend: object, inputs: list[Tensor], grad: Tensor) -> tuple[Tensor, ...]:
@@ -32,7 +32,7 @@ def test_many_sequences_are_taken_in_parts(monkeypatch: pytest.MonkeyPatch) -> N
     stream = torch.Generator().manual_seed(0)
     inputs = [torch.randn(5, 40, 16, generator=stream).bfloat16() for _ in range(3)]
     whole = block_attention(*inputs)
-    monkeypatch.setattr(models.block_attention, "LOGITS", 2 * 40 * 40)
+    monkeypatch.setattr(models.ehr.block_attention, "LOGITS", 2 * 40 * 40)
     assert torch.equal(block_attention(*inputs), whole)
 
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from models.attention import SegmentAttention, rotate, rotation
-from models.packed import IGNORED, PackedBatch
+from models.ehr.attention import SegmentAttention, rotate, rotation
+from models.ehr.packed import IGNORED, PackedBatch
 
 SEGMENTS = (7, 7, 1, 12, 5)
 

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from models.generation import draw, generate
-from models.packed import IGNORED, PackedBatch
+from models.ehr.generation import draw, generate
+from models.ehr.packed import IGNORED, PackedBatch
 
 
 def prompts(lengths=(5, 1, 9, 5)):
@@ -25,7 +25,7 @@ def naive(model, prompt, positions, steps, stop, advance):
 
 @pytest.mark.parametrize("room", [2, 128])
 def test_greedy_equals_reading_everything_anew(tiny, monkeypatch, room):
-    monkeypatch.setattr("models.cache.ROOM", room)
+    monkeypatch.setattr("models.ehr.cache.ROOM", room)
     starts = prompts()
     free = [naive(tiny, p, torch.arange(len(p)).float(), 12, set(), lambda _, at: at + 1) for p in starts]
     stop = {free[0][4], free[2][8]}

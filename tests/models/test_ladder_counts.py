@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from models.cli import app, describe
 from models.counts import causal_pairs, flops_per_token, forward_flops, parameters, training_flops
-from models.decoder import Decoder
-from models.ladder import RUNGS, rung
+from models.ehr.decoder import Decoder
+from models.ehr.ladder import RUNGS, rung
 from models.registry import build_model
 from wardlaw.config.model import ModelSection
 from wardlaw.errors import ConfigError

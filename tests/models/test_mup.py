@@ -4,9 +4,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from models.decoder import Decoder
-from models.ladder import Shape, rung, shape_of
-from models.mup import BASE, initialise, parameter_groups
+from models.ehr.decoder import Decoder
+from models.ehr.ladder import Shape, rung, shape_of
+from models.ehr.mup import BASE, initialise, parameter_groups
 from models.registry import build_model
 from wardlaw.config.model import ModelSection
 

@@ -3,8 +3,8 @@ import torch
 from torch.nn import functional
 
 from models import objectives
-from models.objectives import mean_nats, token_nats
-from models.packed import IGNORED
+from models.ehr.objectives import mean_nats, token_nats
+from models.ehr.packed import IGNORED
 
 
 @pytest.fixture(autouse=True)

@@ -6,8 +6,8 @@ import pytest
 from meds_evaluation.schema import PredictionSchema
 from typer.testing import CliRunner
 
-from client.evaluation.loss import evaluate_loss
-from client.shard import TokenShard
+from client.ehr.loss import evaluate_loss
+from client.ehr.shard import TokenShard
 from models.checkpoint import load_model
 from simulations.cli import app
 from simulations.runner import run_once

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from client.ehr.shard import TokenShard, shard_folder
 from client.ehr.tokenise import tokenise_root
-from client.shard import TokenShard, shard_folder
 from simulations.synthetic.build import build_generator
 from simulations.synthetic.concepts import Concept, Move, Place, all_concepts
 from simulations.synthetic.floor import estimate_floor, patient_nats

@@ -15,6 +15,14 @@ def location(default: str) -> Any:
     return Field(default=default, json_schema_extra={"fingerprint": False})
 
 
+def added(default: Any, **limits: Any) -> Any:
+    """A field that older versions did not have: in the fingerprint only where it is not its default.
+
+    So a record of an older version keeps its fingerprint.
+    """
+    return Field(default=default, json_schema_extra={"fingerprint": "unless default"}, **limits)
+
+
 class Section(BaseModel):
     """A section of a configuration file."""
 

@@ -6,11 +6,13 @@ from typing import Any, Self
 
 from pydantic import model_validator
 
-from wardlaw.config.base import Section
+from wardlaw.config.base import Section, added
 from wardlaw.config.data import DataSection
 from wardlaw.config.evaluation import EvaluationSection
 from wardlaw.config.federation import FederationSection
 from wardlaw.config.model import ModelSection
+from wardlaw.config.objective import COUPLED, ObjectiveSection
+from wardlaw.config.privacy import PrivacySection
 from wardlaw.config.run_section import RunSection
 from wardlaw.config.strategy import StrategySection
 from wardlaw.config.train import TrainSection
@@ -26,10 +28,12 @@ class RunConfig(Section):
     run: RunSection = RunSection()
     data: DataSection = DataSection()
     model: ModelSection = ModelSection()
+    objective: ObjectiveSection = added(ObjectiveSection())
     train: TrainSection = TrainSection()
     federation: FederationSection = FederationSection()
     strategy: StrategySection = StrategySection()
     evaluation: EvaluationSection = EvaluationSection()
+    privacy: PrivacySection = added(PrivacySection())
 
     @property
     def replicas(self) -> int:
@@ -88,6 +92,28 @@ class RunConfig(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _check_objective(self) -> Self:
+        name, family = self.objective.name, self.model.family
+        if (name == "next-token") != (family == "decoder"):
+            raise ValueError(
+                f"objective.name = '{name}' does not fit model.family = '{family}': "
+                "next-token is the decoder's, all others are ECG models'"
+            )
+        if self.model.reads == "ecg" and self.data.vocabulary == "fitted":
+            raise ValueError("data.vocabulary = 'fitted' has no meaning for ECG: signals have no vocabulary")
+        return self
+
+    @model_validator(mode="after")
+    def _refuse_privacy_that_cannot_be_kept(self) -> Self:
+        if self.privacy.mechanism == "none":
+            return self
+        if reason := COUPLED.get(self.objective.name):
+            raise ValueError(
+                f"privacy.mechanism = 'dp-sgd' cannot hold for objective.name = '{self.objective.name}': {reason}"
+            )
+        raise ValueError("privacy.mechanism = 'dp-sgd' is not built yet: no run of this version is private")
+
 
 def identity(section: Section) -> dict[str, Any]:
     """The fields of a section, nested, that say what it is rather than where it lies."""
@@ -97,5 +123,7 @@ def identity(section: Section) -> dict[str, Any]:
         if isinstance(extra, dict) and extra.get("fingerprint") is False:
             continue
         value = getattr(section, name)
+        if isinstance(extra, dict) and extra.get("fingerprint") == "unless default" and value == info.default:
+            continue
         fields[name] = identity(value) if isinstance(value, Section) else value
     return fields

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from wardlaw.config.base import Section
+from wardlaw.config.base import Section, added
 
 
 class TrainSection(Section):
@@ -19,11 +19,14 @@ class TrainSection(Section):
         ``batch-tokens / M``, so that every topology makes the same number of
         sequential steps on the same number of tokens (arXiv 2503.09799, section 3).
     learning_rate : float
-        Peak rate of AdamW at the ladder's base width; other widths follow by muP.
+        Peak rate at the ladder's base width; other widths follow by muP.
     warmup_fraction, floor_fraction : float
         Share of the steps spent warming up; final rate as a share of the peak.
     decay : {"cosine", "linear", "constant"}
         Shape of the schedule over the run's whole budget, also across rounds.
+    optimiser : {"adamw", "sgd", "sgd-momentum"}
+    momentum : float
+        Of ``sgd-momentum``.
     weight_decay, beta_1, beta_2, epsilon : float
         AdamW (arXiv 1711.05101); weight decay multiplies the scheduled base rate.
     clip_norm : float
@@ -49,6 +52,8 @@ class TrainSection(Section):
     warmup_fraction: float = Field(default=0.05, ge=0, le=1)
     floor_fraction: float = Field(default=0.1, ge=0, le=1)
     decay: Literal["cosine", "linear", "constant"] = "cosine"
+    optimiser: Literal["adamw", "sgd", "sgd-momentum"] = added("adamw")
+    momentum: float = added(0.9, ge=0, lt=1)
     weight_decay: float = Field(default=0.1, ge=0)
     beta_1: float = Field(default=0.9, ge=0, lt=1)
     beta_2: float = Field(default=0.95, ge=0, lt=1)

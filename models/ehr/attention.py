@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.nn.attention.varlen import varlen_attn
 
-from models.block_attention import block_attention
+from models.ehr.block_attention import block_attention
 
 HALF = (torch.bfloat16, torch.float16)
 

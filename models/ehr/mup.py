@@ -34,8 +34,8 @@ from typing import TypedDict
 import torch
 from torch import nn
 
-from models.decoder import Decoder
-from models.ladder import Shape, rung
+from models.ehr.decoder import Decoder
+from models.ehr.ladder import Shape, rung
 from wardlaw.seeds import derive_seed
 
 BASE = rung("150k")

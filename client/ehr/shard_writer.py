@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from client.shard import SPLITS, ShardManifest, SplitCounts, shard_folder
+from client.ehr.shard import SPLITS, ShardManifest, SplitCounts, shard_folder
 from wardlaw.errors import ShardError
 from wardlaw.files import file_sha256, write_text_atomically
 from wardlaw.vocabulary import Vocabulary

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.attention import Attend, SegmentAttention, rotate, rotation
-from models.ladder import Shape
-from models.objectives import mean_nats, token_nats
-from models.packed import PackedBatch
+from models.ehr.attention import Attend, SegmentAttention, rotate, rotation
+from models.ehr.ladder import Shape
+from models.ehr.objectives import mean_nats, token_nats
+from models.ehr.packed import PackedBatch
 
 NORM_EPSILON = 1e-6
 ROTARY_THETA = 10_000.0

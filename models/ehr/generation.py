@@ -5,9 +5,9 @@ from collections.abc import Callable, Collection, Sequence
 import torch
 from torch import Tensor
 
-from models.attention import SegmentAttention
-from models.cache import Cache
-from models.decoder import Decoder
+from models.ehr.attention import SegmentAttention
+from models.ehr.cache import Cache
+from models.ehr.decoder import Decoder
 
 Advance = Callable[[Tensor, Tensor], Tensor]
 """Positions of drawn tokens: ``(tokens (B,) int64, former positions (B,) float32) -> (B,) float32``."""

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from models.packed import IGNORED
+from models.ehr.packed import IGNORED
 
 
 def chunk_rows(device: torch.device) -> int:

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from client.shard import TokenSplit
-from client.training.batches import collate
-from client.training.packing import cut_windows, plan_pool
-from models.decoder import Decoder
+from client.ehr.batches import collate
+from client.ehr.packing import cut_windows, plan_pool
+from client.ehr.shard import TokenSplit
+from models.ehr.decoder import Decoder
 from wardlaw.vocabulary import Scheme
 
 
@@ -37,7 +37,7 @@ def evaluate_loss(
 ) -> LossSums:
     """Loss of every target of a split, each counted once.
 
-    Windows are cut as in training (``client.training.packing.cut_windows``): a target sees the tokens of its
+    Windows are cut as in training (``client.ehr.packing.cut_windows``): a target sees the tokens of its
     window before it, so at most ``context``, and the first target of a later window sees one.
 
     Parameters

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from client.shard import TokenSplit
+from client.ehr.shard import TokenSplit
 
 Integers = NDArray[np.int64]
 

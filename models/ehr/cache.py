@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
-from models.attention import Attend, SegmentAttention
+from models.ehr.attention import Attend, SegmentAttention
 
 ROOM = 128
 """Tokens by which a cache grows."""

@@ -6,9 +6,7 @@ from functools import lru_cache
 import numpy as np
 import torch
 
-from client.positions import window_positions
-from client.shard import TokenSplit
-from client.training.packing import (
+from client.ehr.packing import (
     Integers,
     Windows,
     cut_windows,
@@ -16,7 +14,9 @@ from client.training.packing import (
     plan_pool,
     pooled_epochs,
 )
-from models.packed import IGNORED, PackedBatch
+from client.ehr.positions import window_positions
+from client.ehr.shard import TokenSplit
+from models.ehr.packed import IGNORED, PackedBatch
 from wardlaw.errors import ShardError
 from wardlaw.seeds import generator
 from wardlaw.vocabulary import Scheme

@@ -1,0 +1,1 @@
+"""ECG: sources of records, signal shards, scoring."""

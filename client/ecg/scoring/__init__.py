@@ -1,0 +1,1 @@
+"""Scores of diagnoses: the Challenge's metric, rankings, thresholds, intervals."""

@@ -1,0 +1,1 @@
+"""Where ECG records come from: one source a file."""

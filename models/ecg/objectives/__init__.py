@@ -1,0 +1,1 @@
+"""What an ECG model learns: one objective a file."""

@@ -1,0 +1,1 @@
+"""The EHR decoder: architecture, ladder, parametrisation, next-token loss, generation."""
