@@ -77,4 +77,5 @@ def over_patches(features: Tensor, backbone: Backbone) -> Tensor:
     positions = backbone.patch // backbone.stride
     if positions == 1:
         return features
-    return features.unflatten(1, (-1, positions)).mean(2)
+    batch, length, width = features.shape
+    return features.view(batch, length // positions, positions, width).mean(2)

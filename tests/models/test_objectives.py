@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from models import objectives
+from models.ehr import objectives
 from models.ehr.objectives import mean_nats, token_nats
 from models.ehr.packed import IGNORED
 

@@ -110,7 +110,8 @@ class RunConfig(Section):
             return self
         if reason := COUPLED.get(self.objective.name):
             raise ValueError(
-                f"privacy.mechanism = 'dp-sgd' cannot hold for objective.name = '{self.objective.name}': {reason}"
+                f"privacy.mechanism = 'dp-sgd' cannot hold for "
+                f"objective.name = '{self.objective.name}': {reason}"
             )
         raise ValueError("privacy.mechanism = 'dp-sgd' is not built yet: no run of this version is private")
 
