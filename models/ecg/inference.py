@@ -7,13 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.ecg.batch import LEADS
-from models.ecg.engines import Answers, Engine, Signals
+from models.ecg.engines import Engine, Signals
 from wardlaw.seeds import generator
 
 TOLERANCE = 1e-4
 """Largest difference of fp32 engines that counts as equal."""
-
-WARM_UP = 2
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,7 @@ def noise(batch: int, samples: int) -> Signals:
 
 
 def measure(
-    engines: Sequence[Engine], signals: Signals, rounds: int, calls: int, clock: Callable[[], float]
+    engines: Sequence[Engine], signals: Signals, rounds: int, seconds: float, clock: Callable[[], float]
 ) -> list[Measurement]:
     """Time the engines on one batch, taking turns.
 
@@ -66,43 +64,42 @@ def measure(
     signals : array, (B, L, leads)
     rounds : int
         Each engine's turns, so that a busy spell of the machine meets all of them.
-    calls : int
-        Timed calls of a turn, after ``WARM_UP`` others.
+    seconds : float
+        Length of a turn; a call that has begun is finished.
     clock : callable
         Seconds: ``time.perf_counter``, or ``time.process_time`` for one thread on a busy machine.
     """
     answers = [engine.answer(signals) for engine in engines]
-    seconds: list[list[float]] = [[] for _ in engines]
+    taken: list[list[float]] = [[] for _ in engines]
     for _ in range(rounds):
-        for engine, taken in zip(engines, seconds, strict=True):
-            taken += time_calls(engine, signals, calls, clock)
+        for engine, times in zip(engines, taken, strict=True):
+            times += time_calls(engine, signals, seconds, clock)
     return [
         Measurement(
-            engine.name,
-            engine.precision,
-            len(signals),
-            1e3 * statistics.median(taken),
-            1e3 * float(np.quantile(taken, 0.9)),
-            len(signals) / statistics.median(taken),
-            *differences(answer, answers[0]),
+            engine=engine.name,
+            precision=engine.precision,
+            batch=len(signals),
+            median_ms=1e3 * statistics.median(times),
+            ninetieth_ms=1e3 * float(np.quantile(times, 0.9)),
+            records_per_second=len(signals) / statistics.median(times),
+            probability_difference=largest_difference(answer[0], answers[0][0]),
+            logit_difference=largest_difference(answer[1], answers[0][1]),
         )
-        for engine, taken, answer in zip(engines, seconds, answers, strict=True)
+        for engine, times, answer in zip(engines, taken, answers, strict=True)
     ]
 
 
-def time_calls(engine: Engine, signals: Signals, calls: int, clock: Callable[[], float]) -> list[float]:
-    """Seconds of each call."""
-    for _ in range(WARM_UP):
-        engine.answer(signals)
-    taken = []
-    for _ in range(calls):
+def time_calls(engine: Engine, signals: Signals, seconds: float, clock: Callable[[], float]) -> list[float]:
+    """Seconds of each call, after one that does not count."""
+    engine.answer(signals)
+    taken: list[float] = []
+    while sum(taken) < seconds:
         started = clock()
         engine.answer(signals)
         taken.append(clock() - started)
     return taken
 
 
-def differences(answers: Answers, reference: Answers) -> tuple[float, float]:
-    """Largest absolute differences of probabilities and of logits."""
-    probabilities, logits = (float(np.abs(a - b).max()) for a, b in zip(answers, reference, strict=True))
-    return probabilities, logits
+def largest_difference(answer: Signals, reference: Signals) -> float:
+    """Largest absolute difference; NaN where either has one."""
+    return float(np.abs(answer - reference).max())

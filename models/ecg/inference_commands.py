@@ -41,7 +41,7 @@ def inference(
     batch: Annotated[list[int] | None, typer.Option(min=1, help="Batch size; 1, 8 and 64 if none.")] = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads of every engine.")] = 1,
     rounds: Annotated[int, typer.Option(min=1, help="Turns of every engine.")] = 3,
-    calls: Annotated[int, typer.Option(min=1, help="Timed calls of a turn.")] = 10,
+    seconds: Annotated[float, typer.Option(min=0.001, help="Length of a turn.")] = 0.5,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Time PyTorch, ONNX Runtime and OpenVINO on the CPU, and compare their answers."""
@@ -49,7 +49,7 @@ def inference(
     rows = [
         (folder, row)
         for folder in folders
-        for row in measured(folder, batch or [1, 8, 64], threads, rounds, calls)
+        for row in measured(folder, batch or [1, 8, 64], threads, rounds, seconds)
     ]
     if as_json:
         typer.echo(json.dumps([{"model": str(folder)} | asdict(row) for folder, row in rows], indent=2))
@@ -60,7 +60,9 @@ def inference(
     Console().print(table)
 
 
-def measured(folder: Path, batches: list[int], threads: int, rounds: int, calls: int) -> list[Measurement]:
+def measured(
+    folder: Path, batches: list[int], threads: int, rounds: int, seconds: float
+) -> list[Measurement]:
     """Measurements of one checkpoint at each batch size."""
     model = load_ecg_model(folder)
     classifier = classifier_of(model, folder)
@@ -72,7 +74,7 @@ def measured(folder: Path, batches: list[int], threads: int, rounds: int, calls:
         return [
             row
             for batch in batches
-            for row in measure(compared, noise(batch, samples), rounds, calls, time.perf_counter)
+            for row in measure(compared, noise(batch, samples), rounds, seconds, time.perf_counter)
         ]
 
 
