@@ -1,0 +1,1 @@
+"""ECG: synthetic hospitals, partitions of one source, federations of signal shards."""
