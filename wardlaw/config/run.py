@@ -100,6 +100,11 @@ class RunConfig(Section):
                 f"objective.name = '{name}' does not fit model.family = '{family}': "
                 "next-token is the decoder's, all others are ECG models'"
             )
+        if self.model.reads == "ehr" and self.train.optimiser != "adamw":
+            raise ValueError(
+                f"train.optimiser = '{self.train.optimiser}' is for ECG models: "
+                "the decoder's learning rates carry over from size to size for AdamW only"
+            )
         if self.model.reads == "ecg" and self.data.vocabulary == "fitted":
             raise ValueError("data.vocabulary = 'fitted' has no meaning for ECG: signals have no vocabulary")
         return self

@@ -21,10 +21,10 @@ class SitePolicy(Section):
     ----------
     site : str
         Name under which the site takes part; stable over runs.
-    meds : Path
-        MEDS root of the site's patients.
+    meds : Path, optional
+        MEDS root of the site's patients; a site of ECG has none.
     tokens : Path
-        Folder for tokenised shards, one a tokeniser fingerprint.
+        Folder for shards, one a fingerprint, or a shard itself.
     state : Path
         Folder for what outlives a message: optimiser state, cursors.
     minimum_patients : int
@@ -41,7 +41,7 @@ class SitePolicy(Section):
     """
 
     site: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")
-    meds: Path
+    meds: Path | None = None
     tokens: Path
     state: Path
     minimum_patients: int = Field(default=10, ge=1)
@@ -53,6 +53,23 @@ class SitePolicy(Section):
     maximum_parameters: int = Field(default=2_000_000_000, gt=0)
 
 
+def meds_root(policy: SitePolicy) -> Path:
+    """MEDS root of a site of EHR.
+
+    Raises
+    ------
+    PolicyError
+        If the site names none.
+    """
+    if policy.meds is None:
+        raise PolicyError(
+            "the site names no MEDS root",
+            where=f"{policy.site}: meds",
+            remedy="Name it in site.toml, or ask for nothing that reads events",
+        )
+    return policy.meds
+
+
 def load_site_policy(path: Path) -> SitePolicy:
     """Read ``site.toml``; its relative paths start at the file's own folder."""
     tables = read_toml(path)
@@ -61,5 +78,6 @@ def load_site_policy(path: Path) -> SitePolicy:
     except ValidationError as error:
         raise PolicyError(describe_problems(error), where=str(path)) from None
     here = path.resolve().parent
-    places = {name: here / getattr(policy, name) for name in ("meds", "tokens", "state")}
+    named = {name: getattr(policy, name) for name in ("meds", "tokens", "state")}
+    places = {name: here / path for name, path in named.items() if path is not None}
     return policy.model_copy(update=places)
