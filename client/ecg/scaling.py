@@ -30,16 +30,13 @@ class LeadHistogram:
     def add(self, millivolts: NDArray[np.floating]) -> None:
         """Count a signal, (samples, 12) in mV."""
         bins = np.floor((millivolts + RANGE_MV) / BIN_MV).clip(0, _BINS - 1).astype(np.int64)
-        flat = bins + np.arange(len(LEADS)) * _BINS
-        self._counts += np.bincount(flat.ravel(), minlength=self._counts.size).reshape(self._counts.shape)
+        np.add.at(self._counts, (np.arange(len(LEADS)), bins), 1)
 
     def quantiles(self, share: float) -> NDArray[np.float64]:
         """The value of each lead below which ``share`` of its samples lie, (12,) in mV, to a bin's width."""
         cumulative = self._counts.cumsum(axis=1)
         wanted = share * cumulative[:, -1]
-        place = np.array(
-            [np.searchsorted(row, value) for row, value in zip(cumulative, wanted, strict=True)]
-        )
+        place = np.array([np.searchsorted(row, value) for row, value in zip(cumulative, wanted, strict=True)])
         within = np.take_along_axis(self._counts, place[:, None], axis=1)[:, 0]
         below = np.take_along_axis(cumulative, place[:, None], axis=1)[:, 0] - within
         part = (wanted - below) / np.maximum(within, 1)
