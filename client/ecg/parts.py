@@ -39,9 +39,9 @@ _SCHEMA = pa.schema(
 )
 
 
-def write_part(path: Path, items: Iterable[Prepared | Quarantined]) -> None:
-    """Write a part, whole or not at all."""
-    table = pa.Table.from_pylist([_row(item) for item in items], schema=_SCHEMA)
+def write_part(path: Path, items: Iterable[tuple[str, Prepared | Quarantined]]) -> None:
+    """Write a part, whole or not at all: the site of each record, and what became of it."""
+    table = pa.Table.from_pylist([{"site": site, **_row(item)} for site, item in items], schema=_SCHEMA)
 
     def write(temporary: Path) -> None:
         with pa.OSFile(str(temporary), "wb") as sink, pa.ipc.new_file(sink, _SCHEMA) as writer:
@@ -79,7 +79,6 @@ def _row(item: Prepared | Quarantined) -> dict[str, object]:
     return {
         "record": record.name,
         "patient": record.patient,
-        "site": record.site,
         "fold": record.fold,
         "age": record.age,
         "sex": record.sex,

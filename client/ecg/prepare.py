@@ -67,7 +67,7 @@ def prepared(item: EcgRecord | Quarantined, rate: float, max_seconds: float) -> 
 
 def digest_of(record: EcgRecord) -> str:
     """SHA-256 of a record's integers, by which bit-identical signals are found."""
-    return hashlib.sha256(np.ascontiguousarray(record.digital, dtype="<i4")).hexdigest()
+    return hashlib.sha256(record.digital.astype("<i4").tobytes()).hexdigest()
 
 
 def cut(record: EcgRecord, max_seconds: float) -> EcgRecord:

@@ -208,7 +208,7 @@ class SignalShard:
         shard = cls(folder, _read_manifest(folder))
         if tokenizer not in ("", shard.manifest.tokenizer):
             raise ShardError(
-                f"the shard's rate, leads and classes ({shard.manifest.tokenizer}) are not the run's ({tokenizer})",
+                f"the shard's rate, leads and classes are {shard.manifest.tokenizer} and not {tokenizer}",
                 where=str(folder),
                 remedy="Make the shard again with the run's --rate",
             )

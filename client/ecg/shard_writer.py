@@ -76,7 +76,7 @@ def write_shard(
     kept = kept_splits(settings.keep_splits) if settings.keep_splits else {}
     with written_whole(folder) as partial:
         spool = partial / "parts"
-        items = (prepared(record, settings.rate, settings.max_seconds) for record in records)
+        items = ((site, prepared(record, settings.rate, settings.max_seconds)) for record in records)
         for number, part in enumerate(iter(lambda: list(islice(items, PART_RECORDS)), [])):
             write_part(spool / f"{number:06}.arrow", part)
         parts = Parts(sorted(spool.glob("*.arrow")))
@@ -89,8 +89,7 @@ def write_shard(
 @contextmanager
 def written_whole(out: Path) -> Iterator[Path]:
     """A folder that takes the place ``out`` when all is written, and goes away otherwise."""
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise DataError("is not empty", where=str(out), remedy="Give --out a new folder")
+    refuse_used(out)
     partial = out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -101,6 +100,17 @@ def written_whole(out: Path) -> Iterator[Path]:
         partial.rename(out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def refuse_used(out: Path) -> None:
+    """Refuse a folder with something in it.
+
+    Raises
+    ------
+    DataError
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise DataError("is not empty", where=str(out), remedy="Give --out a new folder")
 
 
 def write_site(

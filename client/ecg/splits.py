@@ -65,7 +65,8 @@ def splits_of(
     free = np.flatnonzero(side < 0)
     line = free[_line(rows["site"].to_numpy(), labels, group, names, seed, free)]
     side[line] = np.resize(_LINE, len(line))
-    return np.array(SPLITS)[side[group]]
+    names_of_splits: NDArray[np.str_] = np.array(SPLITS)
+    return np.take(names_of_splits, side[group])
 
 
 def groups_of(
@@ -103,7 +104,8 @@ def _line(
 def rarest_class(has: NDArray[np.bool_]) -> NDArray[np.int64]:
     """The class of each row that the fewest rows have; the number of classes where it has none."""
     counts = np.where(has, has.sum(axis=0), len(has) + 1)
-    return np.where(has.any(axis=1), counts.argmin(axis=1), has.shape[1])
+    rarest: NDArray[np.int64] = np.where(has.any(axis=1), counts.argmin(axis=1), has.shape[1])
+    return rarest
 
 
 def kept_splits(folder: Path) -> dict[str, str]:

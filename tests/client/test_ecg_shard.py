@@ -240,7 +240,7 @@ def test_what_is_no_shard_or_of_another_rate_is_refused(tmp_path: Path, shard: S
         SignalShard.open(tmp_path)
     assert SignalShard.open(shard.folder, tokenizer=shard.manifest.tokenizer).manifest.site == "a"
     other = written(tmp_path / "other", [made(0)], rate=125.0)
-    with pytest.raises(ShardError, match="are not the run's"):
+    with pytest.raises(ShardError, match=f"are {shard.manifest.tokenizer} and not"):
         SignalShard.open(shard.folder, tokenizer=other.manifest.tokenizer)
 
 
