@@ -20,7 +20,7 @@ from client.ecg.synthetic.signal import LEAD_FIELD, heart_vector
 from client.ecg.synthetic.site import Device, SyntheticSite, save_site
 from client.ecg.synthetic.waves import draw_build, waves_of
 from client.evaluation.metrics import weighted_auroc
-from wardlaw.errors import DataError
+from wardlaw.errors import ConfigError, DataError
 from wardlaw.seeds import generator
 
 SITE = SyntheticSite(seed=3, site="hospital-00", patients=40)
@@ -221,6 +221,10 @@ def test_what_is_no_hospital_is_refused(tmp_path):
     (tmp_path / "generator.json").write_text("[]")
     with pytest.raises(DataError, match="not a synthetic ECG hospital"):
         list_synthetic(tmp_path)
+    with pytest.raises(ConfigError, match="--patients"):
+        list_synthetic(tmp_path, tmp_path / "patients.csv")
+    with pytest.raises(ConfigError, match=r"--site-column.*hospital"):
+        list_synthetic(tmp_path, site_column="device")
     for prevalence in ({"XYZ": 0.1}, {"AF": 0.0}, {"AF": 1.0}):
         with pytest.raises(ValidationError, match=r"XYZ|AF"):
             SyntheticSite(site="a", patients=1, prevalence=prevalence)

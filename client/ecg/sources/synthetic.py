@@ -8,10 +8,11 @@ from pathlib import Path
 
 from client.ecg.record import EcgRecord
 from client.ecg.synthetic.record import record_name, synthetic_record
-from client.ecg.synthetic.site import GENERATOR_FILE, SOURCE_NAME, SyntheticSite, load_site
-from wardlaw.errors import DataError
+from client.ecg.synthetic.site import GENERATOR_FILE, SyntheticSite, load_site
+from wardlaw.errors import ConfigError, DataError
 
-__all__ = ["SOURCE_NAME", "SyntheticReference", "list_synthetic", "read_synthetic"]
+SITE_COLUMN = "hospital"
+"""Column by which records are divided into sites."""
 
 
 @dataclass(frozen=True)
@@ -27,14 +28,34 @@ class SyntheticReference:
         return record_name(self.site, self.number)
 
 
-def list_synthetic(folder: Path) -> list[SyntheticReference]:
+def list_synthetic(
+    folder: Path, patients: Path | None = None, site_column: str = ""
+) -> list[SyntheticReference]:
     """Records of a synthetic hospital, or of all hospitals directly under a folder.
+
+    Parameters
+    ----------
+    folder : Path
+    patients : Path, optional
+        Refused: each generated record is its own patient's.
+    site_column : str
+        ``hospital``, or empty for one site of all.
 
     Raises
     ------
+    ConfigError
+        If a table of patients or another column is named.
     DataError
         If there is no ``generator.json``, or one that is not of this version.
     """
+    if patients is not None:
+        raise ConfigError("generated records know their patients", where="--patients")
+    if site_column not in ("", SITE_COLUMN):
+        raise ConfigError(
+            f"generated records have no column {site_column!r}",
+            where="--site-column",
+            remedy=f"Their one column is {SITE_COLUMN}",
+        )
     alone = (folder / GENERATOR_FILE).is_file()
     folders = [folder] if alone else sorted(path.parent for path in folder.glob(f"*/{GENERATOR_FILE}"))
     if not folders:

@@ -70,7 +70,8 @@ def electrode_noise(device: Device, samples: int, rng: np.random.Generator) -> S
     angle = np.float32(2 * np.pi) * np.array(tones, dtype=np.float32)[:, None] * time
     phase = np.concatenate([np.sin(angle), np.cos(angle)]).T
     scale = np.array([0.03, 0.03, 0.03, 0.003] * 2)[:, None]
-    return (muscle + phase @ (scale * rng.normal(size=(8, 8))).astype(np.float32)) * np.float32(device.noise)
+    slow: Signals = phase @ (scale * rng.normal(size=(8, 8))).astype(np.float32)
+    return np.float32(device.noise) * (muscle + slow)
 
 
 def project(vector: Signals, precordial_gain: Floats) -> Signals:
