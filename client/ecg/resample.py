@@ -55,7 +55,7 @@ def resampled(values: NDArray[np.floating], rate: float, new_rate: float) -> NDA
     """A signal at another rate; sample 0 stays at time 0.
 
     Before its first and after its last sample the signal is taken to stay as it is there, so that an
-    offset makes no step; within half the filter's length (0.18 s at 100 Hz) of either end the
+    offset makes no step; within half the filter's length (0.22 s at 100 Hz) of either end the
     output leans on that.
 
     Parameters
