@@ -16,7 +16,7 @@ MISSING = int(np.iinfo(np.int32).min)
 """Digital value of a sample that was not recorded, whatever marked it in the source."""
 
 RATES = (50.0, 10_000.0)
-"""Samples a second: below the first a QRS complex of 100 ms has no shape, no ECG is stored above the second."""
+"""Samples a second: below 50 a QRS complex of 100 ms has no shape; above 10,000 the header is wrong."""
 
 SHORTEST_SECONDS = 2.0
 """At 30 beats a minute a record of 2 s has one beat. Real: 10 s at least."""
@@ -86,7 +86,7 @@ def _gain(record: EcgRecord) -> str:
 
 
 def _flat(record: EcgRecord) -> str:
-    rests = np.array([longest_rest(lead) for lead in record.digital.T])
+    rests = np.array([longest_rest(lead) for lead in np.ascontiguousarray(record.digital.T)])
     return _leads(rests > FLAT_SHARE * len(record.digital))
 
 

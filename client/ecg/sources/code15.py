@@ -97,13 +97,9 @@ def list_code15(folder: Path, patients: Path | None = None, site_column: str = "
             else:
                 unlisted.append(Code15Reference(f"{part.stem}/{place}", part, place, (), ""))
     listed = [
-        Code15Reference(
-            exam,
-            *places.get(exam, (None, 0)),
-            tuple((key, row[key]) for key in kept),
-            site_of(row, site_column),
-        )
+        Code15Reference(exam, part, place, tuple((key, row[key]) for key in kept), site_of(row, site_column))
         for exam, row in exams.items()
+        for part, place in [places.get(exam, (None, 0))]
     ]
     return listed + unlisted
 

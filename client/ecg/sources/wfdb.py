@@ -13,8 +13,8 @@ from pathlib import Path
 from client.ecg.demographics import age_of, comment_fields, diagnoses_of, sex_of
 from client.ecg.header import header_text, segments, signal_files
 from client.ecg.record import EcgRecord, Quarantined
-from client.ecg.sources.unreadable import UnreadableError
 from client.ecg.sources.table import Row, by_column, check_site_column, rows, site_of
+from client.ecg.sources.unreadable import UnreadableError
 from client.ecg.sources.wfdb_file import read_signals
 from wardlaw.errors import DataError
 
