@@ -16,9 +16,9 @@ Floats = NDArray[np.float64]
 
 def binormal(records: int, prevalence: Floats, auroc: Floats, random: np.random.Generator) -> Predictions:
     """Scores whose true AUROC is known for each class (squashed into [0, 1], which changes no rank)."""
-    labels = (random.random((records, 26)) < prevalence).astype(float)
+    labels = (random.random((records, 26)) < prevalence).astype(np.uint8)
     scores = norm.cdf(random.normal(size=labels.shape) + labels * np.sqrt(2) * norm.ppf(auroc))
-    return Predictions(labels, (scores > 0.8).astype(float), scores)
+    return Predictions(labels, (scores > 0.8).astype(np.uint8), scores)
 
 
 def alone(predictions: Predictions) -> NDArray[np.str_]:
@@ -127,7 +127,11 @@ def test_patients_are_drawn_with_all_of_their_records() -> None:
     """Ten copies of a record are one patient: the interval is that of the patients."""
     few = binormal(60, np.full(26, 0.3), np.full(26, 0.8), np.random.default_rng(3))
     assert few.scores is not None
-    many = Predictions(*(np.repeat(part, 10, axis=0) for part in (few.labels, few.outputs, few.scores)))
+    many = Predictions(
+        np.repeat(few.labels, 10, axis=0),
+        np.repeat(few.outputs, 10, axis=0),
+        np.repeat(few.scores, 10, axis=0),
+    )
     owners = np.repeat(alone(few), 10)
     by_patient = resample(many, owners, resamples=300, seed=4)
     np.testing.assert_allclose(

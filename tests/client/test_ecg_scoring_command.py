@@ -43,9 +43,9 @@ def figures(*arguments: object) -> dict[str, Any]:
 @pytest.fixture
 def predictions() -> Predictions:
     random = np.random.default_rng(0)
-    labels = (random.random((40, 26)) < 0.15).astype(float)
+    labels = (random.random((40, 26)) < 0.15).astype(np.uint8)
     scores = np.round(np.clip(random.normal(0.4 + 0.2 * labels, 0.2), 0, 1), 3)
-    return Predictions(labels, (scores > 0.5).astype(float), scores)
+    return Predictions(labels, (scores > 0.5).astype(np.uint8), scores)
 
 
 @pytest.fixture
@@ -56,8 +56,8 @@ def paths(tmp_path: Path, predictions: Predictions) -> list[object]:
 
 def arguments(folder: Path, records: Sequence[str], names: list[str], given: Predictions) -> list[object]:
     assert given.scores is not None
-    labels = write(folder / "labels.csv", records, names, given.labels.astype(int))
-    outputs = write(folder / "outputs.csv", records, names, given.outputs.astype(int))
+    labels = write(folder / "labels.csv", records, names, given.labels)
+    outputs = write(folder / "outputs.csv", records, names, given.outputs)
     scores = write(folder / "scores.csv", records, names, given.scores)
     return ["--labels", labels, "--outputs", outputs, "--scores", scores]
 
@@ -93,7 +93,6 @@ def test_order_of_columns_and_rows_changes_nothing(
         rows = random.permutation(40)
         columns = by_code if name == "labels" else random.permutation(26).tolist()
         cells = values[rows][:, columns]
-        cells = cells if name == "scores" else cells.astype(int)
         names = [CLASSES[column] for column in columns]
         given += [f"--{name}", write(folder / f"{name}.csv", [RECORDS[row] for row in rows], names, cells)]
     shuffled = figures(*given)
@@ -112,7 +111,7 @@ def test_equivalent_codes_are_one_diagnosis(
         "joined": ["|".join(codes) for codes in EQUIVALENTS],
         "both columns": [code for codes in EQUIVALENTS for code in codes],
     }[spelling]
-    cells = predictions.labels.astype(int)
+    cells = predictions.labels
     if spelling == "both columns":
         # The diagnosis stands under one of the two codes, now the first, now the second.
         side = np.arange(40) % 2
@@ -151,7 +150,7 @@ def test_columns_that_are_not_scored_are_named_and_left_out(
     paths: list[object], tmp_path: Path, predictions: Predictions
 ) -> None:
     straight = figures(*paths)
-    more = np.column_stack([predictions.labels.astype(int).astype(object), ["Male"] * 40, [7] * 40])
+    more = np.column_stack([predictions.labels.astype(object), ["Male"] * 40, [7] * 40])
     paths[1] = write(tmp_path / "more.csv", RECORDS, [*CLASSES, "sex", "164884008"], more)
     account = figures(*paths)
     assert account.pop("ignored_columns")["labels"] == ["sex", "164884008"]
@@ -190,11 +189,13 @@ def test_a_table_for_people(paths: list[object]) -> None:
     assert all(code in text for code in CLASSES)
 
 
-def test_bools_quotes_spaces_and_windows_line_ends_are_read(paths: list[object], tmp_path: Path) -> None:
+def test_bools_quotes_spaces_empty_lines_and_windows_line_ends_are_read(
+    paths: list[object], tmp_path: Path
+) -> None:
     straight = figures(*paths)
     text = Path(str(paths[3])).read_text()
     header, *lines = text.splitlines()
-    body = [line.replace(",1", ",True").replace(",0,0", ',"0", 0 ') for line in lines]
+    body = [line.replace(",1", ",True").replace(",0,0", ', "0", 0 ') for line in lines] + ["", ""]
     path = tmp_path / "windows.csv"
     path.write_bytes(("\ufeff" + "\r\n".join([header.replace("record", '"record"'), *body])).encode())
     paths[3] = path
@@ -240,15 +241,15 @@ def cell(line: int, column: int, text: str) -> Change:
         ("scores", cell(40, 1, "1.01"), f"record 'E00039', column {AF}: '1.01' is not a number from 0 to 1"),
         ("scores", cell(1, 1, "-1e-9"), "'-1e-9' is not a number from 0 to 1"),
         ("scores", cell(1, 1, "inf"), "'inf' is not a number from 0 to 1"),
-        ("scores", cell(7, 0, ""), "scores.csv, line 8: has no record"),
+        ("scores", cell(7, 0, ""), "scores.csv, row 7: has no record"),
         ("outputs", cell(0, 1, "sex"), f"outputs.csv: has no column {AF} (AF), which the labels have"),
         ("scores", cell(0, 1, "sex"), f"scores.csv: has no column {AF} (AF), which the labels have"),
         ("labels", cell(0, 0, "ecg"), "labels.csv: has no column 'record'"),
         ("labels", cell(0, 1, SINUS), f"labels.csv: column '{SINUS}' is there twice"),
         ("labels", cell(0, 1, f"{AF}|{PAC}"), "joins codes that are not equivalent"),
         ("labels", lambda lines: lines[:1], "labels.csv: has no rows"),
-        ("labels", lambda lines: [], "labels.csv: not a CSV file"),
-        ("labels", lambda lines: [*lines, "E9" + ",0" * 30], "labels.csv: not a CSV file"),
+        ("labels", lambda lines: [], "labels.csv: has no rows"),
+        ("labels", lambda lines: ["", *lines, "E9,0"], "labels.csv, line 43: has 2 cells, the first line 27"),
         ("labels", lambda lines: [line.split(",")[0] for line in lines], "no column is a scored diagnosis"),
     ],
 )
@@ -264,8 +265,13 @@ def test_bad_files_are_refused_in_one_line(
 
 
 def test_missing_files_and_patients_are_refused(paths: list[object], tmp_path: Path) -> None:
+    (tmp_path / "latin.csv").write_bytes(b"record,164889003\n\xe9\xff,1\n")
+    with pytest.raises(DataError, match=r"latin\.csv: not a CSV file"):
+        told("--labels", tmp_path / "latin.csv", *paths[2:])
     with pytest.raises(DataError, match="no such file"):
         told("--labels", tmp_path / "none.csv", *paths[2:])
+    with pytest.raises(DataError, match="not a CSV file"):
+        told("--labels", tmp_path, *paths[2:])
     owners = write(tmp_path / "patients.csv", RECORDS[:-1], ["patient"], [["p"]] * 39)
     with pytest.raises(DataError, match="has no row for record 'E00039'"):
         told(*paths, "--bootstrap", 10, "--patients", owners)

@@ -47,7 +47,7 @@ def resample(predictions: Predictions, patients: NDArray[np.str_], *, resamples:
         )
         for done in range(0, resamples, block)
     ]
-    return _without_absent(_joined(parts), predictions.labels.max(axis=0) > 0)
+    return _without_absent(_joined(parts), predictions.labels.max(axis=0) == 1)
 
 
 def interval(values: Floats, level: float = 0.95) -> Floats:

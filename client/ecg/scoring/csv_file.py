@@ -1,6 +1,8 @@
 """CSV files with a ``record`` column, read as text so that each cell can be judged."""
 
+import csv
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 import polars as pl
@@ -13,27 +15,28 @@ PATIENT = "patient"
 
 
 def read_text(path: Path) -> pl.DataFrame:
-    """All cells as text, stripped; an empty cell is null.
+    """All cells as text, stripped; empty lines are left out.
 
     Raises
     ------
     DataError
-        If the file cannot be read, has no rows, or has a column twice.
+        If the file cannot be read, has no rows, has a column twice, or has a line that is shorter or longer
+        than its first.
     """
     try:
-        lines = pl.read_csv(path, has_header=False, infer_schema=False)
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            lines = _lines(file, path)
     except FileNotFoundError:
         raise DataError("no such file", where=str(path)) from None
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise DataError(f"not a CSV file: {str(error).splitlines()[0]}", where=str(path)) from None
-    lines = lines.with_columns(pl.all().str.strip_chars())
-    names = [(name or "").removeprefix("\ufeff") for name in lines.row(0)]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"not a CSV file: {error}", where=str(path)) from None
+    if len(lines) < 2:
+        raise DataError("has no rows", where=str(path))
+    names, *rows = lines
     twice = [name for name in names if names.count(name) > 1]
     if twice:
         raise DataError(f"column '{twice[0]}' is there twice", where=str(path))
-    if len(lines) == 1:
-        raise DataError("has no rows", where=str(path))
-    return lines[1:].rename(dict(zip(lines.columns, names, strict=True)))
+    return pl.DataFrame(rows, schema=dict.fromkeys(names, pl.String), orient="row")
 
 
 def record_names(table: pl.DataFrame, path: Path) -> tuple[str, ...]:
@@ -68,11 +71,23 @@ def read_patients(path: Path, records: tuple[str, ...]) -> NDArray[np.str_]:
     return np.array([owner[record] for record in records])
 
 
+def _lines(file: TextIO, path: Path) -> list[list[str]]:
+    reader = csv.reader(file, skipinitialspace=True)
+    lines: list[list[str]] = []
+    for cells in reader:
+        if lines and cells and len(cells) != len(lines[0]):
+            raise DataError(
+                f"has {len(cells)} cells, the first line {len(lines[0])}",
+                where=f"{path}, line {reader.line_num}",
+            )
+        if cells:
+            lines.append([cell.strip() for cell in cells])
+    return lines
+
+
 def _filled(table: pl.DataFrame, name: str, path: Path) -> pl.Series:
     if name not in table.columns:
         raise DataError(f"has no column '{name}'", where=str(path))
-    empty = table[name].fill_null("") == ""
-    if empty.any():
-        line = int(empty.to_numpy().argmax()) + 2
-        raise DataError(f"has no {name}", where=f"{path}, line {line}")
+    if "" in table[name]:
+        raise DataError(f"has no {name}", where=f"{path}, row {table[name].to_list().index('') + 1}")
     return table[name]

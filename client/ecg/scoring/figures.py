@@ -9,6 +9,7 @@ from client.ecg.scoring.challenge import challenge_metric
 from client.ecg.scoring.decisions import exact_match, f_measure
 from client.ecg.scoring.ranking import auprc, auroc
 
+Binary = NDArray[np.uint8]
 Floats = NDArray[np.float64]
 
 
@@ -18,14 +19,14 @@ class Predictions:
 
     Attributes
     ----------
-    labels, outputs : (n, 26) arrays of float64
+    labels, outputs : (n, 26) arrays of uint8
         0 or 1, columns in the order of ``client.ecg.classes.CLASSES``.
     scores : (n, 26) array of float64, or None
         In [0, 1]; None if only outputs are known.
     """
 
-    labels: Floats
-    outputs: Floats
+    labels: Binary
+    outputs: Binary
     scores: Floats | None = None
 
 
@@ -59,7 +60,8 @@ def measure(predictions: Predictions, weights: Floats | None = None) -> Figures:
     weights : (b, n) array, optional
         Each record once if left out.
     """
-    labels, outputs, scores = predictions.labels, predictions.outputs, predictions.scores
+    labels, outputs = predictions.labels.astype(float), predictions.outputs.astype(float)
+    scores = predictions.scores
     weights = np.ones((1, len(labels))) if weights is None else weights
     unranked = np.full((len(weights), labels.shape[1]), np.nan)
     return Figures(

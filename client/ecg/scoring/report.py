@@ -105,4 +105,4 @@ def _shown(value: float | None) -> str:
 
 
 def _range(ends: list[float | None] | None) -> str:
-    return f"  [{_shown(ends[0])}, {_shown(ends[1])}]" if ends else ""
+    return f"  [{_shown(ends[0])}, {_shown(ends[1])}]" if ends and ends[0] is not None else ""

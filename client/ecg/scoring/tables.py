@@ -110,8 +110,8 @@ def match(labels: CodeTable, outputs: CodeTable, scores: CodeTable | None) -> Pr
     DataError
         If the files' records differ, or a class of the labels has no column in another file.
     """
-    answered = _matched(labels, outputs)
-    return Predictions(labels.values(), answered, _matched(labels, scores) if scores else None)
+    truth, answered = labels.values().astype(np.uint8), _matched(labels, outputs).astype(np.uint8)
+    return Predictions(truth, answered, _matched(labels, scores) if scores else None)
 
 
 def unlabelled(labels: CodeTable, outputs: CodeTable) -> list[int]:
@@ -153,7 +153,7 @@ def _class_of_column(name: str, path: Path) -> int | None:
 
 
 def _numbers(table: pl.DataFrame, name: str, cells: Cells, path: Path) -> Floats:
-    text = table[name].fill_null("")
+    text = table[name]
     numbers = text.str.to_lowercase().replace(_TRUTHS).cast(pl.Float64, strict=False).fill_null(np.nan)
     values = numbers.to_numpy()
     wrong = np.flatnonzero(~cells.allowed(values))
