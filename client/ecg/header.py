@@ -11,7 +11,7 @@ _NAME = re.compile(r"\s*(?P<name>\S+?)(?P<segments>/\d+)?(?=\s|$)")
 _NOT_IN_A_NAME = re.compile(r"[^-\w]", re.ASCII)
 _GAIN = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.IGNORECASE)
 # The micro sign and the Greek letter are both in use.
-_MICRO = re.compile("[µμ](?=V)")
+_MICRO = re.compile("(?<=/)[µμ](?=V)")
 
 
 def header_text(path: Path) -> str:

@@ -1,5 +1,7 @@
 import pytest
 import wfdb
+from hypothesis import given
+from hypothesis import strategies as st
 
 from client.ecg.header import declared_samples, header_text, repaired, segments, signal_files, uncalibrated
 
@@ -24,6 +26,13 @@ def test_a_sound_header_is_left_alone():
     assert repaired(sound) == (sound, ())
     assert repaired(MULTI) == (MULTI, ())
     assert repaired("") == ("", ())
+
+
+@given(st.text(st.sampled_from("ab1.-/ \t\n#\u00b5V\x1c\x85"), max_size=40))
+def test_any_text_is_mended_once_and_for_all(text):
+    mended, repairs = repaired(text)
+    assert repaired(mended) == (mended, ())
+    assert (mended == text) == (not repairs)
 
 
 def test_wfdb_takes_the_repaired_header_and_not_the_one_before(tmp_path):

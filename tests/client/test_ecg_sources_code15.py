@@ -8,7 +8,10 @@ from client.ecg.record import EcgRecord
 from client.ecg.sources.code15 import list_code15, read_code15, without_padding
 from wardlaw.errors import ConfigError, DataError
 
-HEADER = "exam_id,age,is_male,nn_predicted_age,1dAVb,RBBB,LBBB,SB,ST,AF,patient_id,death,timey,normal_ecg,trace_file"
+HEADER = (
+    "exam_id,age,is_male,nn_predicted_age,1dAVb,RBBB,LBBB,SB,ST,AF,patient_id,"
+    "death,timey,normal_ecg,trace_file"
+)
 ROWS = (
     "101,38,True,40.1,False,False,False,False,False,False,7,False,2.1,True,exams_part0.hdf5",
     "102,73,False,70.2,True,True,False,False,False,True,8,,,False,exams_part0.hdf5",

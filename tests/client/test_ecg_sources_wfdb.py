@@ -6,6 +6,8 @@ from collections import Counter
 import numpy as np
 import pytest
 import wfdb
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from client.ecg.checks import LEAD_ORDER_MV, MISSING, checked, limb_errors
 from client.ecg.record import LEADS, EcgRecord, Quarantined
@@ -100,11 +102,23 @@ def damage(folder):
     (folder / "r.dat").write_bytes(bytes(data))
 
 
+def dangle(folder):
+    (folder / "r.hea").unlink()
+    (folder / "r.hea").symlink_to(folder / "nowhere.hea")
+
+
+def replace_by_folder(folder):
+    (folder / "r.hea").unlink()
+    (folder / "r.hea").mkdir()
+
+
 FAULTS = {
     "truncated": (cut, "unreadable"),
     "longer than memory": (lengthen, "unreadable"),
     "one bit changed": (damage, "checksum"),
     "header only": (lambda f: (f / "r.dat").unlink(), "no-signal"),
+    "header that leads nowhere": (dangle, "no-header"),
+    "header that is a folder": (replace_by_folder, "no-header"),
     "binary only": (lambda f: (f / "r.hea").unlink(), "no-header"),
     "empty header": (lambda f: (f / "r.hea").write_text(""), "unreadable"),
     "no header at all": (lambda f: (f / "r.hea").write_bytes(bytes(range(256))), "unreadable"),
@@ -143,6 +157,26 @@ def test_a_mended_header_cannot_reach_out_of_its_folder(tmp_path):
     edit(tmp_path / "inner" / "r.hea", "r.dat", "../r.dat")
     read = [read_wfdb(reference) for reference in list_wfdb(tmp_path)]
     assert [(item.name, item.reason) for item in read] == [("inner/r", "unreadable")]
+
+
+@pytest.fixture(scope="module")
+def spoilt(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("spoilt")
+    write(folder)
+    return folder, (folder / "r.hea").read_text()
+
+
+@settings(max_examples=80, deadline=None)
+@given(place=st.floats(0, 1), length=st.integers(0, 40), put=st.text("019.-+/x:() \n#~rV\u00e9", max_size=12))
+def test_no_header_stops_the_reading(spoilt, place, length, put):
+    folder, text = spoilt
+    start = round(place * len(text))
+    (folder / "r.hea").write_text(text[:start] + put + text[start + length :])
+    outcomes = [read_wfdb(reference) for reference in list_wfdb(folder)]
+    assert outcomes
+    assert all(
+        isinstance(checked(item), (EcgRecord, Quarantined)) for item in outcomes if hasattr(item, "gain")
+    )
 
 
 def test_missing_samples_are_told_from_low_ones(tmp_path):
@@ -200,6 +234,13 @@ def test_a_record_of_segments_is_one_record(tmp_path):
     record = only(tmp_path)
     assert record.name == "whole"
     np.testing.assert_array_equal(record.digital, np.concatenate(parts))
+
+
+def test_a_record_that_is_its_own_segment_is_not_lost(tmp_path):
+    write(tmp_path)
+    (tmp_path / "r.hea").write_text(f"r/1 12 500 {SAMPLES}\nr {SAMPLES}\n")
+    outcomes = {item.name: item.reason for item in map(read_wfdb, list_wfdb(tmp_path))}
+    assert outcomes == {"r": "unreadable"}
 
 
 def test_comments_tell_age_sex_and_diagnoses(tmp_path):

@@ -6,7 +6,7 @@ filled with zeros on both sides, which are taken off again here.
 The unit is not beyond doubt. The publishers write "at the scale 1e-4 V, so if the signal is in V it should be
 multiplied by 1000", which contradicts itself; the makers of the George B. Moody Challenge of 2025 read the
 numbers as mV, and so do we. Users have found amplitudes about twice those of other databases when read so
-(antonior92/ecg-age-prediction, discussion 5), which per-lead scaling takes away.
+(antonior92/ecg-age-prediction, issue 5), which per-lead scaling takes away.
 
 An exam without tracing is quarantined as ``no-signal``, a tracing without exam as ``not-in-table``. The parts
 that were published end in a tracing of zeros with exam 0, which is one of the latter.

@@ -92,15 +92,18 @@ def read_wfdb(reference: WfdbReference) -> EcgRecord | Quarantined:
 def _record_names(folder: Path) -> dict[str, Path]:
     """Header of each record by the record's name; for a signal without a header, where that should be."""
     headers = set(folder.rglob("*.hea"))
+    wholes: set[Path] = set()
     parts: set[Path] = set()
     signals: set[Path] = set()
     for header in headers:
-        text = header_text(header) if header.is_file() else ""
-        parts.update(header.parent / f"{name}.hea" for name in segments(text))
+        text = _text(header)
+        if names := segments(text):
+            wholes.add(header)
+            parts.update(header.parent / f"{name}.hea" for name in names)
         signals.update(header.parent / name for name in signal_files(text))
     files = {file for file in folder.rglob("*") if file.suffix in _SIGNAL_SUFFIXES}
     bare = {file for file in files - signals if file.with_suffix(".hea") not in headers}
-    named = {_name(header, folder): header for header in headers - parts}
+    named = {_name(header, folder): header for header in headers - (parts - wholes)}
     return named | {file.relative_to(folder).as_posix(): file.with_suffix(".hea") for file in bare}
 
 
@@ -108,6 +111,14 @@ def _reference(name: str, header: Path, row: Row, site_column: str) -> WfdbRefer
     top = name.split("/")[0] if "/" in name else ""
     site = site_of({FOLDER: top} | row, site_column)
     return WfdbReference(name, header, row.get("patient", "").strip() or name, site)
+
+
+def _text(header: Path) -> str:
+    """Text of a header; nothing if it cannot be read, which is told when its record is."""
+    try:
+        return header_text(header)
+    except OSError:
+        return ""
 
 
 def _name(header: Path, folder: Path) -> str:

@@ -54,20 +54,24 @@ def read_signals(header: Path) -> Signals:
         ``no-header``, ``no-signal``, ``too-short``, ``unreadable``, ``lead-missing``, ``lead-repeated``,
         ``mixed-rates``, ``unknown-unit``, ``impossible-gain`` or ``checksum``.
     """
-    if not header.is_file():
-        raise UnreadableError("no-header", header.name)
-    text, repairs = repaired(header_text(header))
+    try:
+        text, repairs = repaired(header_text(header))
+    except OSError as error:
+        raise UnreadableError("no-header", f"{header.name}: {error.strerror}") from error
     if declared_samples(text) == 0:
         raise UnreadableError("too-short", "0 samples")
-    record = _read(header, text if repairs else "")
+    with _blamed_on_the_file(), _readable(header, text if repairs else "") as path:
+        record = wfdb.rdrecord(str(path.with_suffix("")), physical=False, smooth_frames=False)
     channels = _channels(record)
     if without := uncalibrated(text) & set(channels):
         raise UnreadableError("impossible-gain", f"absent, 0 or not a number: {_names(record, without)}")
-    _refuse_wrong_sums(record, channels)
+    with _blamed_on_the_file():
+        physical = record.dac(expanded=True)
+        sums = record.calc_checksum(expanded=True)
+    _refuse_wrong_sums(record, channels, sums)
     frame = {record.samps_per_frame[channel] for channel in channels}
     if len(frame) > 1:
         raise UnreadableError("mixed-rates")
-    physical = record.dac(expanded=True)
     digital = [
         np.where(np.isnan(physical[channel]), MISSING, record.e_d_signal[channel]) for channel in channels
     ]
@@ -81,16 +85,16 @@ def read_signals(header: Path) -> Signals:
     )
 
 
-def _read(header: Path, mended: str) -> wfdb.Record:
+@contextmanager
+def _blamed_on_the_file() -> Iterator[None]:
+    """Whatever a damaged file makes wfdb raise, it is this record's fault and stops no other."""
     try:
-        with _readable(header, mended) as path:
-            return wfdb.rdrecord(str(path.with_suffix("")), physical=False, smooth_frames=False)
-    except FileNotFoundError as error:
-        raise UnreadableError("no-signal", Path(error.filename).name) from error
+        yield
     except UnreadableError:
         raise
+    except FileNotFoundError as error:
+        raise UnreadableError("no-signal", Path(error.filename).name) from error
     except Exception as error:
-        # Whatever a damaged file makes wfdb raise, it is this record's fault and nobody else's.
         raise UnreadableError("unreadable", f"{type(error).__name__}: {error}") from error
 
 
@@ -124,11 +128,10 @@ def _channels(record: wfdb.Record) -> list[int]:
     return [found[place] for place in range(len(LEADS))]
 
 
-def _refuse_wrong_sums(record: wfdb.Record, channels: list[int]) -> None:
+def _refuse_wrong_sums(record: wfdb.Record, channels: list[int], sums: list[int]) -> None:
     """Refuse signals that are not those whose sums, modulo 2^16, the header tells."""
     if record.checksum is None:
         return
-    sums = record.calc_checksum(expanded=True)
     wrong = {
         channel
         for channel in channels
