@@ -46,7 +46,8 @@ def ecg_hospitals(
 ) -> None:
     """Describe hospitals of synthetic ECG that differ in labels and devices."""
     if labels is not None:
-        cases = {f"synthetic-{name}": case for name, case in measured_cases(labels, sites).items()}
+        measured = measured_cases(labels, sites).items()
+        cases = {f"synthetic-{name.replace('_', '-')}": case for name, case in measured}
         made_from = f"labels of {labels.name}"
     else:
         cases = {f"synthetic-{n:02d}": case for n, case in enumerate(drawn_cases(sites, alpha, seed))}

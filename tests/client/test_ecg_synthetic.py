@@ -223,7 +223,7 @@ def test_what_is_no_hospital_is_refused(tmp_path):
         list_synthetic(tmp_path)
     with pytest.raises(ConfigError, match="--patients"):
         list_synthetic(tmp_path, tmp_path / "patients.csv")
-    with pytest.raises(ConfigError, match=r"--site-column.*hospital"):
+    with pytest.raises(ConfigError, match=r"--site-column.*site"):
         list_synthetic(tmp_path, site_column="device")
     for prevalence in ({"XYZ": 0.1}, {"AF": 0.0}, {"AF": 1.0}):
         with pytest.raises(ValidationError, match=r"XYZ|AF"):

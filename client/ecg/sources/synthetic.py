@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from client.ecg.record import EcgRecord
+from client.ecg.sources.table import check_site_column, refuse_patients
 from client.ecg.synthetic.record import record_name, synthetic_record
 from client.ecg.synthetic.site import GENERATOR_FILE, SyntheticSite, load_site
-from wardlaw.errors import ConfigError, DataError
+from wardlaw.errors import DataError
 
-SITE_COLUMN = "hospital"
+SITE_COLUMN = "site"
 """Column by which records are divided into sites."""
 
 
@@ -39,7 +40,7 @@ def list_synthetic(
     patients : Path, optional
         Refused: each generated record is its own patient's.
     site_column : str
-        ``hospital``, or empty for one site of all.
+        ``site``, or empty for one site of all.
 
     Raises
     ------
@@ -48,14 +49,8 @@ def list_synthetic(
     DataError
         If there is no ``generator.json``, or one that is not of this version.
     """
-    if patients is not None:
-        raise ConfigError("generated records know their patients", where="--patients")
-    if site_column not in ("", SITE_COLUMN):
-        raise ConfigError(
-            f"generated records have no column {site_column!r}",
-            where="--site-column",
-            remedy=f"Their one column is {SITE_COLUMN}",
-        )
+    refuse_patients(patients, GENERATOR_FILE)
+    check_site_column(site_column, [SITE_COLUMN])
     alone = (folder / GENERATOR_FILE).is_file()
     folders = [folder] if alone else sorted(path.parent for path in folder.glob(f"*/{GENERATOR_FILE}"))
     if not folders:
