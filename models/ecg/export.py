@@ -12,6 +12,8 @@ import torch
 from models.ecg.batch import LEADS
 from models.ecg.classifier import Classifier
 from models.ecg.extras import import_extra
+from models.ecg.s4d import S4D
+from models.ecg.s4d_export import with_fixed_kernels
 from wardlaw.files import write_bytes_atomically
 
 INPUT = "signals"
@@ -69,22 +71,25 @@ def _traced(classifier: Classifier, samples: int) -> Any:
     """The classifier as ``onnx.ModelProto``, without traces of where it was made."""
     import_extra("onnxscript")
     example = torch.zeros(2, samples, LEADS)
+    if isinstance(classifier.backbone, S4D):
+        classifier = Classifier(with_fixed_kernels(classifier.backbone, samples), classifier.head)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")
-        program = torch.onnx.export(
-            classifier,
-            (example,),
+        # Strict, so that the length of a tensor stays a symbol in it too.
+        shapes = ({0: torch.export.Dim("batch")},)
+        program = torch.export.export(classifier, (example,), dynamic_shapes=shapes, strict=True)
+        exported = torch.onnx.export(
+            program,
             dynamo=True,
             opset_version=OPSET,
             input_names=[INPUT],
             output_names=list(OUTPUTS),
-            dynamic_shapes=({0: torch.export.Dim("batch")},),
-            external_data=False,
+            dynamic_shapes=shapes,
             verbose=False,
         )
-    assert program is not None
-    model = program.model_proto
+    assert exported is not None
+    model = exported.model_proto
     graph = model.graph
     for part in (
         model,
