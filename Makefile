@@ -61,7 +61,7 @@ bench: $(VENV)/installed
 lock:
 	rm -rf $(VENV)-lock
 	$(PYTHON) -m venv $(VENV)-lock
-	$(VENV)-lock/bin/pip install --quiet torch==2.13.0 ".[simulations,analysis,checks]"
+	$(VENV)-lock/bin/pip install --quiet torch==2.13.0 ".[simulations,analysis,inference,checks]"
 	sed -n '/^#/p' requirements.lock > requirements.lock.new
 	$(VENV)-lock/bin/pip freeze --exclude wardlaw | sed 's/+cpu//' >> requirements.lock.new
 	mv requirements.lock.new requirements.lock

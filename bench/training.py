@@ -32,8 +32,7 @@ from client.ehr.packing import Windows, cut_windows
 from client.ehr.shard import TokenShard, TokenSplit
 from client.training.replica import build_replica
 from client.training.trainer import train_steps
-from models.checkpoint import llama_config
-from models.ehr.decoder import Decoder
+from models.ehr.llama import llama_config
 from wardlaw.config import RunConfig, load_config
 
 Step = Callable[[int], int]
@@ -197,7 +196,7 @@ def padded(split: TokenSplit, windows: Windows, chosen: np.ndarray, length: int)
 def hf_llama(config: RunConfig, vocabulary_size: int) -> tuple[LlamaForCausalLM, torch.optim.AdamW]:
     from models.ehr.ladder import rung
 
-    settings = llama_config(Decoder(rung(config.model.size), vocabulary_size), config.model.context)
+    settings = llama_config(rung(config.model.size), vocabulary_size, config.model.context)
     model = LlamaForCausalLM(LlamaConfig(**settings, use_cache=False)).train()
     return model, torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
 

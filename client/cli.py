@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 from client.deployment import commands as deployment
+from client.ecg.command import shard_ecg
+from client.ecg.scoring.command import score_ecg
 from client.ehr.command import shard_source
 from client.ehr.counts import QUARANTINE_CAP
 from client.ehr.report import shown_progress, told
@@ -23,6 +25,8 @@ shard = typer.Typer(no_args_is_help=True, help="Turn a source into what the rest
 app.add_typer(shard, name="shard")
 app.command("key")(deployment.key)
 app.command("start")(deployment.start)
+app.command("score-ecg")(score_ecg)
+shard.command("ecg")(shard_ecg)
 
 
 @app.callback()

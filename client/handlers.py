@@ -3,8 +3,7 @@
 import torch
 from flwr.app import ConfigRecord, MetricRecord, RecordDict
 
-from client.ehr.loss import evaluate_loss
-from client.ehr.shard import TokenShard
+from client.modalities import Shard, evaluate_shard
 from client.policy import require_allowed, require_patients, rounded
 from client.site import Site, open_site_shard, tokenizer_of
 from client.training.replica import training_device
@@ -25,7 +24,7 @@ def describe(content: RecordDict, site: Site) -> RecordDict:
     return describe_shard(shard)
 
 
-def describe_shard(shard: TokenShard) -> RecordDict:
+def describe_shard(shard: Shard) -> RecordDict:
     """What the server must know of a shard before it builds a model."""
     described = ConfigRecord(
         {
@@ -47,15 +46,9 @@ def evaluate(content: RecordDict, site: Site) -> RecordDict:
     # A loss on one or two patients is theirs.
     require_patients(site.policy, shard.manifest.patients(split))
     torch.set_num_threads(config.train.threads)
-    model = build_model(config.model, shard.manifest.vocabulary_size, config.run.seed)
+    model = build_model(config, shard.manifest.vocabulary_size)
     load_weights(model, content.array_records[protocol.ARRAYS])
-    sums = evaluate_loss(
-        model.to(training_device(config.train)),
-        shard.split(split),
-        shard.manifest.scheme,
-        config.model.context,
-        config.replica_batch_tokens,
-    )
+    sums = evaluate_shard(model.to(training_device(config.train)), shard, split, config)
     # Counts leave rounded; nats are scaled with the tokens, so that the loss per token is exact.
     tokens = rounded(site.policy, sums.tokens)
     return RecordDict(

@@ -5,8 +5,7 @@ from typing import Any
 
 from flwr.app import MetricRecord, RecordDict
 
-from client.ehr.batches import BatchStream
-from client.ehr.shard import TokenShard
+from client.modalities import Shard, training_stream
 from client.policy import require_allowed, require_patients, require_size, rounded
 from client.site import Site, open_site_shard, tokenizer_of
 from client.site_state import (
@@ -69,26 +68,18 @@ def train_round(content: RecordDict, site: Site) -> RecordDict:
     )
 
 
-def _training_shard(content: RecordDict, site: Site) -> TokenShard:
+def _training_shard(content: RecordDict, site: Site) -> Shard:
     require_allowed(site.policy, "training")
     # Verified when the site described itself, which begins every run and every resumption.
     shard = open_site_shard(site.policy, tokenizer_of(content, site.config), verify=False)
     require_patients(site.policy, shard.manifest.patients("train"))
-    require_size(site.policy, parameters(site.config.model, shard.manifest.vocabulary_size).total)
+    require_size(site.policy, parameters(site.config, shard.manifest.vocabulary_size).total)
     return shard
 
 
-def _replica(site: Site, shard: TokenShard) -> Replica:
-    config, manifest = site.config, shard.manifest
-    stream = BatchStream(
-        [(site.name, shard.split("train"))],
-        config.replica_batch_tokens,
-        config.model.context,
-        manifest.scheme,
-        config.run.seed,
-        site.name,
-    )
-    return build_replica(config, stream, manifest.vocabulary_size)
+def _replica(site: Site, shard: Shard) -> Replica:
+    stream = training_stream(site.config, {site.name: shard}, site.name)
+    return build_replica(site.config, stream, shard.manifest.vocabulary_size)
 
 
 def _metrics(site: Site, replica: Replica, rows: list[dict[str, Any]], seconds: float) -> MetricRecord:

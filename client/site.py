@@ -11,7 +11,7 @@ from pathlib import Path
 
 from flwr.app import ConfigRecord, Context, RecordDict
 
-from client.ehr.shard import TokenShard
+from client.modalities import Shard, open_shard
 from wardlaw import protocol
 from wardlaw.config import RunConfig, SitePolicy, from_flat, load_site_policy
 from wardlaw.errors import PolicyError, ShardError
@@ -72,14 +72,15 @@ def tokenizer_of(content: RecordDict, config: RunConfig) -> str:
     return str(order.get(protocol.TOKENIZER, config.data.tokenizer))
 
 
-def open_site_shard(policy: SitePolicy, tokenizer: str = "", *, verify: bool = True) -> TokenShard:
-    """Open a site's token shard.
+def open_site_shard(policy: SitePolicy, tokenizer: str = "", *, verify: bool = True) -> Shard:
+    """Open a site's shard.
 
     Parameters
     ----------
     policy : SitePolicy
+        Its ``tokens`` is a folder of shards, one a fingerprint, or a shard itself.
     tokenizer : str
-        Fingerprint of the tokeniser that made it; empty where the site has one shard only.
+        Fingerprint of what made the shard; empty where the site has one shard only.
     verify : bool
         Whether to compare the files' digests.
 
@@ -88,6 +89,8 @@ def open_site_shard(policy: SitePolicy, tokenizer: str = "", *, verify: bool = T
     ShardError
         If there is no such shard, or several and no fingerprint to choose by.
     """
+    if (policy.tokens / "manifest.json").is_file():
+        return open_shard(policy.tokens, tokenizer=tokenizer, verify=verify)
     folders = [
         folder
         for folder in sorted(policy.tokens.glob("*"))
@@ -96,11 +99,11 @@ def open_site_shard(policy: SitePolicy, tokenizer: str = "", *, verify: bool = T
     if len(folders) != 1:
         found = "no shard" if not folders else f"{len(folders)} shards"
         raise ShardError(
-            f"{found} of tokeniser '{tokenizer[:16] or 'any'}'",
+            f"{found} of fingerprint '{tokenizer[:16] or 'any'}'",
             where=str(policy.tokens),
-            remedy="Tokenise the site's MEDS root, and name the tokeniser by data.tokenizer",
+            remedy="Make the site's shard as the run's others were made, and name it by data.tokenizer",
         )
-    return TokenShard.open(folders[0], tokenizer=tokenizer, verify=verify)
+    return open_shard(folders[0], tokenizer=tokenizer, verify=verify)
 
 
 def _simulated_policy(config: RunConfig, partition: int) -> SitePolicy:

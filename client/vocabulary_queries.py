@@ -10,6 +10,7 @@ from client.handlers import describe_shard
 from client.policy import require_allowed, require_patients
 from client.site import Site, open_site_shard
 from wardlaw import protocol
+from wardlaw.config.site import meds_root
 from wardlaw.errors import ShardError
 from wardlaw.vocabulary import Vocabulary
 
@@ -19,7 +20,7 @@ def sketch(content: RecordDict, site: Site) -> RecordDict:
     _require_vocabulary(site)
     policy = site.policy
     summary = summarise(
-        policy.meds,
+        meds_root(policy),
         site.config.data.scheme,
         floor=policy.code_floor,
         count_rounding=policy.count_rounding,
@@ -40,14 +41,14 @@ def tokenize(content: RecordDict, site: Site) -> RecordDict:
     try:
         shard = open_site_shard(site.policy, vocabulary.fingerprint)
     except ShardError:
-        tokenise_root(site.policy.meds, vocabulary, site.policy.tokens, site=site.name)
+        tokenise_root(meds_root(site.policy), vocabulary, site.policy.tokens, site=site.name)
         shard = open_site_shard(site.policy, vocabulary.fingerprint)
     return describe_shard(shard)
 
 
 def _require_vocabulary(site: Site) -> None:
     require_allowed(site.policy, "vocabulary")
-    require_patients(site.policy, len(split_subjects(open_root(site.policy.meds), "train")))
+    require_patients(site.policy, len(split_subjects(open_root(meds_root(site.policy)), "train")))
 
 
 def _payload(content: RecordDict) -> bytes:

@@ -1,10 +1,12 @@
-"""Checkpoints: a folder that both we and transformers' ``LlamaForCausalLM`` load.
+"""Checkpoints: a folder that we load, and a decoder's also transformers' ``LlamaForCausalLM``.
 
-model.safetensors   float32 weights under transformers' names
-config.json         LlamaConfig, and under ``wardlaw`` the SHA-256 of the weights
+model.safetensors   float32 weights; a decoder's under transformers' names
+config.json         a decoder's LlamaConfig or an ECG model's settings, and under ``wardlaw`` the
+                    SHA-256 of the weights
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from models.ehr.decoder import NORM_EPSILON, ROTARY_THETA, Decoder
-from models.ehr.ladder import Shape
-from wardlaw.errors import CheckpointError
+from models.ecg.model import ECG_TYPE, ecg_model_of
+from models.ehr.decoder import Decoder
+from models.ehr.llama import shape_of_config
+from models.model import Model
+from wardlaw.errors import CheckpointError, ConfigError
 from wardlaw.files import file_sha256, write_atomically, write_text_atomically
 
 WEIGHTS = "model.safetensors"
@@ -22,12 +26,12 @@ CONFIG = "config.json"
 _REMEDY = "Take another copy or an earlier checkpoint"
 
 
-def save_model(model: Decoder, folder: Path, context: int) -> None:
+def save_model(model: Model, folder: Path, context: int) -> None:
     """Write a checkpoint; ``config.json`` comes last and makes it whole.
 
     Parameters
     ----------
-    model : Decoder
+    model : Model
         On any device.
     folder : Path
         Made if absent; files of the same names are replaced.
@@ -37,45 +41,17 @@ def save_model(model: Decoder, folder: Path, context: int) -> None:
     weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     path = folder / WEIGHTS
     write_atomically(path, lambda temporary: save_file(weights, temporary, metadata={"format": "pt"}))
-    config = llama_config(model, context) | {"wardlaw": {"weights_sha256": file_sha256(path)}}
+    config = model.description(context) | {"wardlaw": {"weights_sha256": file_sha256(path)}}
     write_text_atomically(folder / CONFIG, json.dumps(config, indent=2) + "\n")
 
 
-def llama_config(model: Decoder, context: int) -> dict[str, Any]:
-    """Settings of the same architecture in transformers' terms (``LlamaConfig``)."""
-    shape = model.shape
-    return {
-        "architectures": ["LlamaForCausalLM"],
-        "model_type": "llama",
-        "vocab_size": model.vocabulary_size,
-        "hidden_size": shape.width,
-        "intermediate_size": shape.hidden,
-        "num_hidden_layers": shape.depth,
-        "num_attention_heads": shape.heads,
-        "num_key_value_heads": shape.heads,
-        "head_dim": shape.head_dim,
-        "hidden_act": "silu",
-        "max_position_embeddings": context,
-        "rms_norm_eps": NORM_EPSILON,
-        "rope_theta": ROTARY_THETA,
-        "rope_parameters": {"rope_type": "default", "rope_theta": ROTARY_THETA},
-        "tie_word_embeddings": False,
-        "attention_bias": False,
-        "mlp_bias": False,
-        "dtype": "float32",
-        "bos_token_id": None,
-        "eos_token_id": None,
-        "pad_token_id": None,
-    }
-
-
-def load_model(folder: Path) -> Decoder:
+def load_model(folder: Path) -> Model:
     """Model of a checkpoint, on the CPU, with the very bits that were saved.
 
     Raises
     ------
     CheckpointError
-        If a file is absent or damaged, if the settings are not of our decoder, or if the weights do
+        If a file is absent or damaged, if the settings are not of a model of ours, or if the weights do
         not have the settings' names, shapes and dtype.
     """
     config = _read_config(folder / CONFIG)
@@ -104,31 +80,36 @@ def _read_config(path: Path) -> dict[str, Any]:
     return config
 
 
-def _model_of(config: dict[str, Any], path: Path) -> Decoder:
-    """A decoder without values, if the settings are exactly those of one."""
+def _model_of(config: dict[str, Any], path: Path) -> Model:
+    """A model without values, if the settings are exactly those of one."""
+    reader = _READERS.get(str(config.get("model_type")))
+    if reader is None:
+        raise CheckpointError(f"no model of type {config.get('model_type')!r} here", where=str(path))
     try:
-        shape = Shape(
-            width=int(config["hidden_size"]),
-            depth=int(config["num_hidden_layers"]),
-            heads=int(config["num_attention_heads"]),
-            hidden=int(config["intermediate_size"]),
-        )
-        if shape.width % shape.heads:
-            raise ValueError(f"width {shape.width} is not a multiple of {shape.heads} heads")
-        model = Decoder(shape, int(config["vocab_size"]))
-        wanted = llama_config(model, config["max_position_embeddings"])
-    except (KeyError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
-        raise CheckpointError(f"no decoder has these settings ({error})", where=str(path)) from None
+        model = reader(config)
+        wanted = model.description(config["max_position_embeddings"])
+    except (KeyError, TypeError, ValueError, ArithmeticError, RuntimeError, ConfigError) as error:
+        raise CheckpointError(f"no model has these settings ({error})", where=str(path)) from None
     for field, value in wanted.items():
         if config.get(field) != value:
             raise CheckpointError(
-                f"{field} = {config.get(field)!r}, but our decoder has {value!r}", where=str(path)
+                f"{field} = {config.get(field)!r}, but our model has {value!r}", where=str(path)
             )
     return model
 
 
+def _decoder(config: dict[str, Any]) -> Model:
+    return Decoder(*shape_of_config(config))
+
+
+_READERS: dict[str, Callable[[dict[str, Any]], Model]] = {
+    "llama": _decoder,
+    ECG_TYPE: ecg_model_of,
+}
+
+
 @torch.no_grad()
-def _fill(model: Decoder, path: Path) -> None:
+def _fill(model: Model, path: Path) -> None:
     wanted = {name: list(value.shape) for name, value in model.state_dict().items()}
     try:
         with safe_open(path, framework="pt") as file:

@@ -4,17 +4,17 @@ import torch
 from flwr.app import ArrayRecord
 from torch import Tensor
 
-from models.ehr.decoder import Decoder
+from models.model import Model
 from wardlaw.arrays import array_record, record_views
 from wardlaw.errors import ConfigError
 
 
-def weight_record(model: Decoder) -> ArrayRecord:
+def weight_record(model: Model) -> ArrayRecord:
     """A model's weights as they travel: float32, in the order of its state."""
     return array_record({name: weight.float().cpu().numpy() for name, weight in model.state_dict().items()})
 
 
-def load_weights(model: Decoder, record: ArrayRecord) -> dict[str, Tensor]:
+def load_weights(model: Model, record: ArrayRecord) -> dict[str, Tensor]:
     """Put the weights of a record into a model.
 
     Returns
@@ -31,8 +31,8 @@ def load_weights(model: Decoder, record: ArrayRecord) -> dict[str, Tensor]:
     views = record_views(record)
     if [(name, view.shape) for name, view in views.items()] != expected:
         raise ConfigError(
-            "the arrays are not those of this run's model and vocabulary",
-            remedy="Tokenise the site's MEDS root with the run's vocabulary",
+            "the arrays are not those of this run's model",
+            remedy="Make the site's shard as the run's other sites made theirs",
         )
     weights = {name: torch.tensor(view, dtype=torch.float32) for name, view in views.items()}
     model.load_state_dict(weights)

@@ -108,7 +108,7 @@ def _log_refusal(site: str, reason: str) -> None:
 
 
 def _totals(config: RunConfig, roster: Roster, progress: Progress, evaluation: Evaluation) -> RunResult:
-    counted = parameters(config.model, roster.vocabulary_size)
+    counted = parameters(config, roster.vocabulary_size)
     return RunResult(
         loss_per_token=evaluation.loss_per_token,
         loss_per_event=evaluation.loss_per_event,

@@ -23,6 +23,9 @@ from wardlaw.errors import ConfigError, RecordError
 from wardlaw.records import find_records, load_record
 from wardlaw.vocabulary import Scheme, Vocabulary
 
+SitesOption = Annotated[
+    str, typer.Option("--sites", help="Sites that take part, by comma; all if absent. The rest stay unseen.")
+]
 FederationOption = Annotated[Path, typer.Option("--federation", help="Folder made by `simulate prepare`.")]
 
 
@@ -52,11 +55,12 @@ def run(
     config: Annotated[Path, typer.Argument(help="Settings of the run (TOML).")],
     federation: FederationOption,
     out: Annotated[Path, typer.Option(help="Folder of run records.")] = Path("runs"),
+    sites: SitesOption = "",
     changes: Annotated[list[str] | None, typer.Option("--set", help="key=value, several times.")] = None,
 ) -> None:
     """Compute one run, or go on where it stopped."""
     load_config(config, changes or [])
-    pinned = [f"{key}={json.dumps(value)}" for key, value in _pinned(federation, out).items()]
+    pinned = [f"{key}={json.dumps(value)}" for key, value in _pinned(federation, out, sites).items()]
     folder = run_once(load_config(config, [*(changes or []), *pinned]), out)
     typer.echo(str(folder))
 
@@ -65,10 +69,11 @@ def study(
     file: Annotated[Path, typer.Argument(help="The study (TOML).")],
     federation: FederationOption,
     out: Annotated[Path, typer.Option(help="Folder of run records.")],
+    sites: SitesOption = "",
     workers: Annotated[int, typer.Option(help="Runs at the same time.")] = os.cpu_count() or 1,
 ) -> None:
     """Compute the runs of a study that are not finished; interrupt and repeat at will."""
-    grid = load_study(file, _pinned(federation, out))
+    grid = load_study(file, _pinned(federation, out, sites))
     outcome = _show_progress(grid, out, workers)
     typer.echo(
         f"{outcome.finished_now} runs computed, {outcome.finished_before} were there, "
@@ -125,13 +130,20 @@ def transfer(
                 )
 
 
-def _pinned(federation: Path, out: Path) -> dict[str, str]:
+def _pinned(federation: Path, out: Path, sites: str) -> dict[str, str]:
     manifest = load_federation(federation)
+    chosen = {name.strip() for name in sites.split(",") if name.strip()}
+    if unknown := chosen - manifest.sites.keys():
+        raise ConfigError(
+            f"no site called {', '.join(sorted(unknown))}",
+            where=str(federation),
+            remedy=f"Choose from {', '.join(sorted(manifest.sites))}",
+        )
     return {
         "data.federation": str(federation.resolve()),
         "data.digest": federation_digest(federation),
         "data.tokenizer": manifest.tokenizer,
-        "data.sites": ",".join(sorted(manifest.sites)),
+        "data.sites": ",".join(sorted(chosen or manifest.sites)),
         "run.records": str(out.resolve()),
     }
 

@@ -19,9 +19,11 @@ from client.evaluation.zero_shot import answer_by_generation, build_judge
 from client.site import open_site_shard
 from models.checkpoint import load_model
 from models.ehr.decoder import Decoder
+from models.model import Model
 from simulations.federation_folder import participating_policies
 from wardlaw.config import RunConfig
-from wardlaw.errors import RecordError
+from wardlaw.config.site import SitePolicy, meds_root
+from wardlaw.errors import RecordError, ShardError
 from wardlaw.files import write_atomically
 from wardlaw.records import RunRecord
 
@@ -76,7 +78,7 @@ def evaluate_downstream(record: RunRecord, tasks: tuple[str, ...], generation: G
         The rows written.
     """
     torch.set_num_threads(record.config.train.threads)
-    models = run_models(record)
+    models = run_decoders(record)
     rows = []
     for task in tasks:
         sites = site_tasks(record.config, task)
@@ -96,7 +98,7 @@ def evaluate_downstream(record: RunRecord, tasks: tuple[str, ...], generation: G
     return table
 
 
-def run_models(record: RunRecord) -> dict[str, Decoder]:
+def run_models(record: RunRecord) -> dict[str, Model]:
     """Final model of each replica of a run; of a federated run, the global one."""
     folders = sorted((record.folder / "models").glob("*"))
     if not folders:
@@ -104,12 +106,39 @@ def run_models(record: RunRecord) -> dict[str, Decoder]:
     return {folder.name: load_model(folder) for folder in folders}
 
 
+def run_decoders(record: RunRecord) -> dict[str, Decoder]:
+    """Final decoders of a run of EHR.
+
+    Raises
+    ------
+    RecordError
+        If the run's models are not decoders.
+    """
+    models = run_models(record)
+    decoders = {replica: model for replica, model in models.items() if isinstance(model, Decoder)}
+    if len(decoders) != len(models):
+        raise RecordError(
+            f"model.family = '{record.config.model.family}' answers no questions about events",
+            where=str(record.folder),
+            remedy="Score ECG runs with `wardlaw simulate ecg-scores`",
+        )
+    return decoders
+
+
+def token_shard(policy: SitePolicy, tokenizer: str) -> TokenShard:
+    """A site's shard of EHR."""
+    shard = open_site_shard(policy, tokenizer)
+    if not isinstance(shard, TokenShard):
+        raise ShardError(f"it holds {shard.manifest.kind}, not ehr", where=str(shard.folder))
+    return shard
+
+
 def site_tasks(config: RunConfig, task: str) -> list[SiteTask]:
     """Questions of a task at each site of a run, from the sites' MEDS roots."""
     found = []
     for policy in participating_policies(config):
-        shard = open_site_shard(policy, config.data.tokenizer)
-        events = pl.scan_parquet(policy.meds / "data" / "**" / "*.parquet").select(
+        shard = token_shard(policy, config.data.tokenizer)
+        events = pl.scan_parquet(meds_root(policy) / "data" / "**" / "*.parquet").select(
             "subject_id", "time", "code"
         )
         labels = label_task(events.collect(), TASKS[task])

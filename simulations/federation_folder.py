@@ -91,18 +91,18 @@ def participating_policies(config: RunConfig) -> list[SitePolicy]:
     return [load_site_policy(site_folder(federation, name) / "site.toml") for name in names]
 
 
-def write_site(federation: Path, site: str, meds: Path) -> None:
-    """Write a site's ``site.toml`` beside the place of its tokens and state.
+def write_site(federation: Path, site: str, *, meds: Path | None = None, shard: Path | None = None) -> None:
+    """Write a site's ``site.toml`` beside the place of its state.
 
-    The MEDS root stays where it is; the policy points to it. Nothing leaves a simulated site,
-    so its counts are exact and its patients may be few.
+    A MEDS root, or a shard of ECG, stays where it is; the policy points to it. Nothing leaves a
+    simulated site, so its counts are exact and its patients may be few.
     """
     folder = site_folder(federation, site)
     folder.mkdir(parents=True, exist_ok=True)
     lines: dict[str, str | int] = {
         "site": site,
-        "meds": os.path.relpath(meds, folder.resolve()),
-        "tokens": "tokens",
+        **({"meds": os.path.relpath(meds, folder.resolve())} if meds else {}),
+        "tokens": os.path.relpath(shard, folder.resolve()) if shard else "tokens",
         "state": "state",
         "count-rounding": 1,
         "minimum-patients": 1,

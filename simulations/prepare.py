@@ -60,7 +60,7 @@ def prepare_federation(
     partial = federation.resolve().with_name(f".{federation.resolve().name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     for site, root in roots.items():
-        write_site(partial, site, root)
+        write_site(partial, site, meds=root)
     name = federation.resolve().name
     save_federation(partial, FederationManifest(name, False, scheme, "", dict.fromkeys(roots, "")))
     manifest = _prepare_sites(partial, name, sorted(roots), scheme, vocabulary)

@@ -42,7 +42,7 @@ def write_random_federation(
     for number in range(sites):
         name = f"site-{number}"
         place = site_folder(folder, name)
-        write_site(folder, name, place / "meds")
+        write_site(folder, name, meds=place / "meds")
         pieces = _pieces(name, number, patients, length, len(vocabulary), seed)
         write_shard(place / "tokens", vocabulary, pieces, site=name, source="random", synthetic=True)
         digests[name] = file_sha256(place / "tokens" / vocabulary.fingerprint[:16] / "manifest.json")

@@ -70,7 +70,7 @@ def run_once(config: RunConfig, records: Path) -> Path:
 
 def expected_flops(config: RunConfig) -> float:
     """Forward FLOPs of a run for its share of a study's progress, windows taken as full."""
-    return flops_per_token(config.model, vocabulary_size=4096).total * config.train.tokens
+    return flops_per_token(config, outputs=4096 if config.model.reads == "ehr" else 26) * config.train.tokens
 
 
 @contextmanager

@@ -25,8 +25,8 @@ def shard_sizes(federation: Path) -> pl.DataFrame:
     rows = []
     for site in sorted(manifest.sites):
         policy = load_site_policy(site_folder(federation, site) / "site.toml")
-        train = open_site_shard(policy, manifest.tokenizer).manifest.splits["train"]
-        rows.append({"site": site, "patients": train.patients, "tokens": train.tokens})
+        shard = open_site_shard(policy, manifest.tokenizer).manifest
+        rows.append({"site": site, "patients": shard.patients("train"), "tokens": shard.tokens("train")})
     return pl.DataFrame(rows)
 
 

@@ -84,7 +84,7 @@ def _build_run(base: dict[str, Any], point: tuple[dict[str, Any], ...], path: Pa
 
 
 def run_name(config: RunConfig) -> str:
-    """Readable name of a run: arm, size and seed.
+    """Readable name of a run: arm, size and seed; of an ECG run, also family and objective.
 
     Examples
     --------
@@ -92,4 +92,7 @@ def run_name(config: RunConfig) -> str:
     'fedavg-xs-seed0'
     """
     arm = config.strategy.name if config.run.topology == "federated" else config.run.topology
-    return f"{arm}-{config.model.size}-seed{config.run.seed}"
+    what = ""
+    if config.model.reads == "ecg":
+        what = f"-{config.model.family}-{config.objective.name}"
+    return f"{arm}{what}-{config.model.size}-seed{config.run.seed}"

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import torch
 
-from client.ehr.loss import evaluate_loss
-from client.ehr.shard import TokenShard
+from client.modalities import Shard, evaluate_shard, training_stream
 from client.site import open_site_shard
 from client.training.replica import Replica
 from client.training.run import train_alone
@@ -21,7 +20,7 @@ from simulations.totals import run_totals
 from wardlaw.config import RunConfig
 from wardlaw.records import finish, open_record, read_rows, write_table
 
-Shards = Mapping[str, TokenShard]
+Shards = Mapping[str, Shard]
 
 
 def run_topology(config: RunConfig, records: Path) -> Path:
@@ -69,14 +68,11 @@ def training_groups(config: RunConfig, shards: Shards) -> dict[str, Shards]:
 
 def train_replica(config: RunConfig, name: str, shards: Shards, folder: Path) -> Replica:
     """Train one replica on the train split of some shards."""
-    manifest = next(iter(shards.values())).manifest
     return train_alone(
         config,
-        [(site, shard.split("train")) for site, shard in shards.items()],
+        training_stream(config, shards, name),
         replica_folder(folder, name),
-        name=name,
-        scheme=manifest.scheme,
-        vocabulary_size=manifest.vocabulary_size,
+        outputs=next(iter(shards.values())).manifest.vocabulary_size,
     )
 
 
@@ -92,15 +88,7 @@ def evaluation_rows(config: RunConfig, replica: Replica, shards: Shards) -> list
             "replica": replica.name,
             "site": site,
             "split": config.evaluation.split,
-            **vars(
-                evaluate_loss(
-                    replica.model,
-                    shard.split(config.evaluation.split),
-                    shard.manifest.scheme,
-                    config.model.context,
-                    config.replica_batch_tokens,
-                )
-            ),
+            **vars(evaluate_shard(replica.model, shard, config.evaluation.split, config)),
         }
         for site, shard in shards.items()
     ]

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from client.ehr.shard import TokenShard
+from client.modalities import Shard
 from client.training.replica import Replica
 from models.counts import parameters
 from wardlaw.config import RunConfig
@@ -15,7 +15,7 @@ from wardlaw.records import RunResult, read_rows
 def run_totals(
     config: RunConfig,
     replicas: Sequence[Replica],
-    shards: Mapping[str, TokenShard],
+    shards: Mapping[str, Shard],
     evaluation: Iterable[Mapping[str, Any]],
     folder: Path,
 ) -> RunResult:
@@ -25,14 +25,14 @@ def run_totals(
     ----------
     config : RunConfig
     replicas : sequence of Replica
-    shards : mapping of str to TokenShard
+    shards : mapping of str to Shard
     evaluation : iterable of rows
         Columns of ``EVALUATION_SCHEMA``.
     folder : Path
         The run's record.
     """
     manifest = next(iter(shards.values())).manifest
-    counted = parameters(config.model, manifest.vocabulary_size)
+    counted = parameters(config, manifest.vocabulary_size)
     steps = read_rows(folder, "steps")
     rows = list(evaluation)
     return RunResult(

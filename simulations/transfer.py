@@ -5,7 +5,7 @@ from pathlib import Path
 import polars as pl
 import torch
 
-from client.ehr.loss import evaluate_loss
+from client.modalities import evaluate_shard
 from client.site import open_site_shard
 from simulations.downstream import run_models
 from simulations.federation_folder import load_federation, site_folder
@@ -47,8 +47,7 @@ def evaluate_transfer(record: RunRecord, outside: Path) -> pl.DataFrame:
             policy = load_site_policy(site_folder(outside, site) / "site.toml")
             shard = open_site_shard(policy, manifest.tokenizer)
             for split in shard.manifest.splits:
-                context = record.config.model.context
-                sums = evaluate_loss(model, shard.split(split), shard.manifest.scheme, context, 4 * context)
+                sums = evaluate_shard(model, shard, split, record.config)
                 rows.append({"replica": replica, "site": site, "split": split, **vars(sums)})
     table = pl.DataFrame(rows)
     write_atomically(record.folder / "transfer.parquet", lambda path: table.write_parquet(path))

@@ -111,6 +111,10 @@ class SignalManifest(BaseModel):
         """Patients of a split; 0 if it is absent."""
         return self.splits[split].patients if split in self.splits else 0
 
+    def tokens(self, split: str) -> int:
+        """Samples of a split, which are to ECG what tokens are to EHR; 0 if it is absent."""
+        return self.splits[split].samples if split in self.splits else 0
+
 
 @dataclass(frozen=True, eq=False)
 class SignalSplit:

@@ -1,35 +1,14 @@
 """Loss on a split's patients: exact sums, from which any mean or interval follows."""
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
 from client.ehr.batches import collate
 from client.ehr.packing import cut_windows, plan_pool
 from client.ehr.shard import TokenSplit
+from client.evaluation.loss_sums import LossSums
 from models.ehr.decoder import Decoder
 from wardlaw.vocabulary import Scheme
-
-
-@dataclass(frozen=True)
-class LossSums:
-    """What a site reports of its loss; sums of several sites add up to the pooled loss.
-
-    Attributes
-    ----------
-    nats : float
-        Summed over all targets: every token but each patient's first.
-    tokens : int
-        Number of targets.
-    events, patients : int
-        Of the split, whatever the tokeniser, so that nats per event compare between tokenisers.
-    """
-
-    nats: float
-    tokens: int
-    events: int
-    patients: int
 
 
 def evaluate_loss(

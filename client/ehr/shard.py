@@ -90,6 +90,10 @@ class ShardManifest(BaseModel):
         """Patients of a split; 0 if it is absent."""
         return self.splits[split].patients if split in self.splits else 0
 
+    def tokens(self, split: str) -> int:
+        """Tokens of a split; 0 if it is absent."""
+        return self.splits[split].tokens if split in self.splits else 0
+
 
 @dataclass(frozen=True, eq=False)
 class TokenSplit:

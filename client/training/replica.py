@@ -4,9 +4,8 @@ from dataclasses import dataclass
 
 import torch
 
-from client.ehr.batches import BatchStream
-from models.ehr.decoder import Decoder
-from models.ehr.mup import parameter_groups
+from client.training.stream import Stream
+from models.model import Model
 from models.registry import build_model
 from wardlaw.config import RunConfig
 from wardlaw.config.train import TrainSection
@@ -21,18 +20,18 @@ class Replica:
     ----------
     config : RunConfig
         The run's settings.
-    model : Decoder
+    model : Model
         On the training device.
-    optimiser : torch.optim.AdamW
+    optimiser : torch.optim.Optimizer
         With muP's groups; each holds its ``lr_multiplier``.
-    stream : BatchStream
+    stream : Stream
         Batches by step; its name is the replica's.
     """
 
     config: RunConfig
-    model: Decoder
-    optimiser: torch.optim.AdamW
-    stream: BatchStream
+    model: Model
+    optimiser: torch.optim.Optimizer
+    stream: Stream
 
     @property
     def name(self) -> str:
@@ -45,26 +44,43 @@ class Replica:
         return next(self.model.parameters()).device
 
 
-def build_replica(config: RunConfig, stream: BatchStream, vocabulary_size: int) -> Replica:
-    """Replica at step 0: the run's initial model and an optimiser without moments."""
-    model = build_model(config.model, vocabulary_size, config.run.seed).to(training_device(config.train))
+def build_replica(config: RunConfig, stream: Stream, outputs: int) -> Replica:
+    """Replica at step 0: the run's initial model and an optimiser without moments.
+
+    Parameters
+    ----------
+    config : RunConfig
+    stream : Stream
+    outputs : int
+        Tokens of the vocabulary, or classes of the diagnoses.
+    """
+    model = build_model(config, outputs).to(training_device(config.train))
     if config.train.compile:
         model.compile_blocks()
     return Replica(config, model, build_optimiser(config.train, model), stream)
 
 
-def build_optimiser(section: TrainSection, model: Decoder) -> torch.optim.AdamW:
-    """AdamW (Loshchilov & Hutter, arXiv 1711.05101) over muP's parameter groups."""
+def build_optimiser(section: TrainSection, model: Model) -> torch.optim.Optimizer:
+    """AdamW (Loshchilov & Hutter, arXiv 1711.05101) or SGD over the model's parameter groups.
+
+    Both decouple weight decay from the gradient's scale only as far as PyTorch's do: SGD adds
+    ``weight decay x weight`` to the gradient.
+    """
     groups = [
         {
             "params": group["params"],
             "lr_multiplier": group["lr_multiplier"],
             "weight_decay": section.weight_decay * group["weight_decay_multiplier"],
         }
-        for group in parameter_groups(model)
+        for group in model.parameter_groups(section.optimiser)
     ]
-    betas = (section.beta_1, section.beta_2)
-    return torch.optim.AdamW(groups, lr=section.learning_rate, betas=betas, eps=section.epsilon, fused=True)
+    if section.optimiser == "adamw":
+        betas = (section.beta_1, section.beta_2)
+        return torch.optim.AdamW(
+            groups, lr=section.learning_rate, betas=betas, eps=section.epsilon, fused=True
+        )
+    momentum = section.momentum if section.optimiser == "sgd-momentum" else 0.0
+    return torch.optim.SGD(groups, lr=section.learning_rate, momentum=momentum, fused=True)
 
 
 def training_device(section: TrainSection) -> torch.device:

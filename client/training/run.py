@@ -5,27 +5,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from client.ehr.batches import BatchStream
-from client.ehr.shard import TokenSplit
 from client.training.replica import Replica, build_replica
 from client.training.state import resume, retain_states, save_state, saved_steps
+from client.training.stream import Stream
 from client.training.trainer import train_steps
 from wardlaw.config import RunConfig
 from wardlaw.records import read_rows, write_table
-from wardlaw.vocabulary import Scheme
 
 KEPT_STATES = 2
 
 
-def train_alone(
-    config: RunConfig,
-    splits: Sequence[tuple[str, TokenSplit]],
-    folder: Path,
-    *,
-    name: str,
-    scheme: Scheme,
-    vocabulary_size: int,
-) -> Replica:
+def train_alone(config: RunConfig, stream: Stream, folder: Path, *, outputs: int) -> Replica:
     """Train to the end of the token budget, or go on from the newest state in ``folder``.
 
     A run that was killed at any moment and started again ends in the same weights and rows, bit
@@ -35,21 +25,17 @@ def train_alone(
     ----------
     config : RunConfig
         The run's settings.
-    splits : sequence of (str, TokenSplit)
-        Site and train split of each shard.
+    stream : Stream
+        Batches of one shard, or of the union of several.
     folder : Path
         Gets ``steps.parquet``, ``rounds.parquet`` (a row a checkpoint) and ``checkpoints/``.
-    name : str
-        The replica's name.
-    scheme : {"ethos", "fused"}
-        Tokeniser's scheme of the shards.
-    vocabulary_size : int
-        Their number of tokens.
+    outputs : int
+        Tokens of the vocabulary, or classes of the diagnoses.
 
     Returns
     -------
     Replica
-        Trained; its ``stream`` tells unique tokens, epochs and fill.
+        Trained; its ``stream`` tells unique tokens.
 
     Raises
     ------
@@ -58,9 +44,7 @@ def train_alone(
     TrainingError
         If training diverges.
     """
-    budget, context = config.replica_batch_tokens, config.model.context
-    stream = BatchStream(splits, budget, context, scheme, config.run.seed, name)
-    replica = build_replica(config, stream, vocabulary_size)
+    replica = build_replica(config, stream, outputs)
     checkpoints = folder / "checkpoints"
     done = resume(checkpoints, replica)
     every = config.train.checkpoint_steps

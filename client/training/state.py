@@ -1,6 +1,6 @@
 """State of a replica on disk: whole or absent, and only ever loaded into the run that wrote it.
 
-step-00000100.safetensors   weights and AdamW's moments
+step-00000100.safetensors   the model's state and the optimiser's moments
 step-00000100.json          step, fingerprint, replica, and SHA-256 of both files' content
 """
 
@@ -111,27 +111,28 @@ def retain_states(folder: Path, steps: Collection[int]) -> None:
 
 
 def replica_tensors(replica: Replica) -> dict[str, Tensor]:
-    """Weights as ``model.<name>`` and moments as ``<moment>.<name>``, on the CPU."""
-    tensors = {}
+    """The model's state as ``model.<name>`` and the optimiser's as ``<moment>.<name>``, on the CPU."""
+    tensors = {f"model.{name}": value.detach().cpu() for name, value in replica.model.state_dict().items()}
     for name, weight in replica.model.named_parameters():
-        tensors[f"model.{name}"] = weight.detach().cpu()
-        for moment, value in replica.optimiser.state[weight].items():
-            tensors[f"{moment}.{name}"] = value.cpu()
+        for moment, value in replica.optimiser.state.get(weight, {}).items():
+            # SGD without momentum keeps an empty place.
+            if value is not None:
+                tensors[f"{moment}.{name}"] = value.cpu()
     return tensors
 
 
 @torch.no_grad()
 def fill_replica(replica: Replica, tensors: Mapping[str, Tensor], where: str) -> None:
-    """Take over weights and moments; names and shapes must be this replica's."""
-    weights = dict(replica.model.named_parameters())
+    """Take over state and moments; names and shapes must be this replica's."""
+    state, weights = replica.model.state_dict(), dict(replica.model.named_parameters())
     found = {key: value.shape for key, value in tensors.items() if key.startswith("model.")}
-    if found != {f"model.{name}": weight.shape for name, weight in weights.items()}:
+    if found != {f"model.{name}": value.shape for name, value in state.items()}:
         raise CheckpointError("its tensors are not this model's", where=where)
     replica.optimiser.state.clear()
     for key, value in tensors.items():
         kind, _, name = key.partition(".")
         if kind == "model":
-            weights[name].copy_(value)
+            state[name].copy_(value)
         else:
             replica.optimiser.state[weights[name]][kind] = value.to(weights[name].device, copy=True)
 

@@ -9,8 +9,6 @@ from torch import Tensor, nn
 
 from client.training.replica import Replica
 from client.training.schedule import learning_rate
-from models.counts import causal_pairs, training_flops
-from models.ehr.packed import IGNORED, PackedBatch
 from wardlaw.errors import TrainingError
 
 
@@ -53,7 +51,6 @@ def _train_step(
 ) -> dict[str, Any]:
     section = replica.config.train
     batch = replica.stream.batch(step)
-    tokens = int((batch.targets != IGNORED).sum())
     half = section.precision == "bf16"
     with torch.autocast(replica.device.type, torch.bfloat16, enabled=half):
         loss = replica.model.loss(batch.to(replica.device))
@@ -62,8 +59,8 @@ def _train_step(
     row: dict[str, Any] = {
         "replica": replica.name,
         "step": step,
-        "tokens": tokens,
-        "flops": _step_flops(replica, batch, tokens),
+        "tokens": batch.token_count,
+        "flops": replica.model.training_flops(batch),
         "loss": loss.item(),
         "learning_rate": learning_rate(section, step, replica.config.steps),
         "gradient_norm": norm.item(),
@@ -79,19 +76,15 @@ def _train_step(
     for group in replica.optimiser.param_groups:
         group["lr"] = row["learning_rate"] * group["lr_multiplier"]
     replica.optimiser.step()
+    replica.model.after_step()
     replica.optimiser.zero_grad()
     return row
-
-
-def _step_flops(replica: Replica, batch: PackedBatch, tokens: int) -> float:
-    """FLOPs of a step over the batch's real segments; padding, if any, is the last one."""
-    real = batch.segments if tokens == len(batch.tokens) else batch.segments[:-1]
-    vocabulary_size = replica.model.vocabulary_size
-    return training_flops(replica.config.model, vocabulary_size, tokens, causal_pairs(real)).total
 
 
 def _proximal_pairs(model: nn.Module, anchor: Mapping[str, Tensor]) -> list[tuple[nn.Parameter, Tensor]]:
     """Each weight and a copy of where it is pulled to, so that training in place cannot move the anchor."""
     return [
-        (weight, anchor[name].detach().to(weight, copy=True)) for name, weight in model.named_parameters()
+        (weight, anchor[name].detach().to(weight, copy=True))
+        for name, weight in model.named_parameters()
+        if weight.requires_grad
     ]

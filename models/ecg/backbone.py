@@ -23,6 +23,8 @@ class Backbone(nn.Module, ABC):
         Samples of one position: a power of two, fixed by the architecture.
     width : int
         Size of a feature vector.
+    depth : int
+        Number of blocks.
     width_ratio : float
         Width over that of the ladder's base rung, for muP's learning rates.
     """
@@ -37,6 +39,7 @@ class Backbone(nn.Module, ABC):
 
     stride: int
     width: int
+    depth: int
     width_ratio: float
 
     @abstractmethod

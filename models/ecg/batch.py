@@ -37,8 +37,8 @@ class SignalBatch:
             raise ValueError(f"signals, labels, lengths and seeds differ in rows: {sorted(rows)}")
 
     @property
-    def tokens(self) -> int:
-        """Samples of the batch that are records' own: a budget's unit, as tokens are for EHR."""
+    def token_count(self) -> int:
+        """Samples of the batch that are the records' own: a budget's unit, as targets are for EHR."""
         return int(self.lengths.sum())
 
     def to(self, device: torch.device | str) -> "SignalBatch":

@@ -98,6 +98,7 @@ class ConvNext(Backbone):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.width = 4 * width
+        self.depth = sum(depths_of(width))
         self.width_ratio = width / RUNGS[BASE]
         self.drop_rate = drop_rate_of(width)
         self.stem = nn.Sequential(Convolution(LEADS, width, 4, stride=4, bias=True), nn.LayerNorm(width))

@@ -121,7 +121,7 @@ class RegNet(Backbone):
     def __init__(self, design: RegnetSection) -> None:
         super().__init__()
         plan = stages_of(design)
-        self.width = plan[-1].width
+        self.width, self.depth = plan[-1].width, design.depth
         self.width_ratio = self.width / (4 * RUNGS[BASE])
         self.stride = 2 << len(plan)
         self.stem = convolve(LEADS, design.w_0, design.kernel, stride=2)

@@ -82,6 +82,7 @@ class ResNet(Backbone):
         super().__init__()
         widths = (width, width, 2 * width, 4 * width)
         self.width = widths[-1]
+        self.depth = sum(depths_of(width))
         self.width_ratio = width / RUNGS[BASE]
         self.stem = nn.Sequential(
             convolve(LEADS, width // 2, KERNEL, stride=2),

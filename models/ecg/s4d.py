@@ -135,7 +135,7 @@ class S4D(Backbone):
 
     def __init__(self, width: int, depth: int) -> None:
         super().__init__()
-        self.stride, self.width = STRIDE, width
+        self.stride, self.width, self.depth = STRIDE, width, depth
         self.width_ratio = width / RUNGS[BASE]
         self.stem = Mix(STRIDE * LEADS, width)
         self.blocks = nn.ModuleList(Block(width) for _ in range(depth))

@@ -5,17 +5,20 @@ Touvron et al., arXiv 2302.13971, section 2.2. Modules carry the names of transf
 federation exchanges: float32 weights only, no buffers.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from models.ehr.attention import Attend, SegmentAttention, rotate, rotation
+from models.ehr.counts import causal_pairs, flops_of
 from models.ehr.ladder import Shape
+from models.ehr.llama import NORM_EPSILON, ROTARY_THETA, llama_config
+from models.ehr.mup import parameter_groups
 from models.ehr.objectives import mean_nats, token_nats
 from models.ehr.packed import PackedBatch
-
-NORM_EPSILON = 1e-6
-ROTARY_THETA = 10_000.0
+from models.model import Model, ParameterGroup
 
 Rotation = tuple[Tensor, Tensor]
 
@@ -88,7 +91,7 @@ def after_attention(block: Block, x: Tensor, attended: Tensor) -> Tensor:
     return x + fed
 
 
-class Decoder(nn.Module):
+class Decoder(Model):
     """Causal language model over packed batches.
 
     Made without values (see ``models.registry.build_model``), so that no global generator is used.
@@ -152,3 +155,19 @@ class Decoder(nn.Module):
     def nats(self, batch: PackedBatch) -> Tensor:
         """Nats of each target, 0 where there is none: (T,) float32, without gradient."""
         return token_nats(self.hidden(batch), self.lm_head.weight, batch.targets)
+
+    def training_flops(self, batch: PackedBatch) -> float:
+        """FLOPs of a forward and a backward pass over the real segments; padding, if any, is the last one."""
+        tokens = batch.token_count
+        real = batch.segments if tokens == len(batch.tokens) else batch.segments[:-1]
+        return 3 * flops_of(self.shape, self.vocabulary_size, tokens, causal_pairs(real)).total
+
+    def parameter_groups(self, optimiser: str) -> list[ParameterGroup]:
+        """Groups of ``models.ehr.mup``, whose rates are Adam's."""
+        if optimiser != "adamw":
+            raise ValueError(f"the decoder's learning rates are Adam's, not those of {optimiser}")
+        return parameter_groups(self)
+
+    def description(self, context: int) -> dict[str, Any]:
+        """Settings as transformers' ``LlamaForCausalLM`` has them."""
+        return llama_config(self.shape, self.vocabulary_size, context)

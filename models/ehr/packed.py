@@ -45,6 +45,11 @@ class PackedBatch:
         if len(lengths) != 1:
             raise ValueError(f"tokens, targets, positions and segments differ in length: {sorted(lengths)}")
 
+    @property
+    def token_count(self) -> int:
+        """Targets in the batch."""
+        return int((self.targets != IGNORED).sum())
+
     def to(self, device: torch.device | str) -> "PackedBatch":
         """The same batch with its tensors on ``device``."""
         return replace(

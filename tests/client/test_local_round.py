@@ -55,7 +55,7 @@ def replica_of(site: Site):
 
 def first_model(site: Site) -> ArrayRecord:
     size = open_site_shard(site.policy).manifest.vocabulary_size
-    return weight_record(build_model(site.config.model, size, site.config.run.seed))
+    return weight_record(build_model(site.config, size))
 
 
 def ask(site: Site, arrays: ArrayRecord, server_round: int, **order) -> RecordDict:
@@ -183,7 +183,7 @@ def test_arrays_travel_as_float32_in_the_models_order(site):
 
 
 def test_a_model_of_another_vocabulary_is_refused(site):
-    other = weight_record(build_model(site.config.model, 99, 0))
+    other = weight_record(build_model(site.config, 99))
     with pytest.raises(ConfigError, match="vocabulary"):
         ask(site, other, 1)
 

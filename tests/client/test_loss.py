@@ -8,7 +8,7 @@ from client.ehr.positions import window_positions
 from client.ehr.shard import TokenSplit
 from models.ehr.packed import PackedBatch
 from models.registry import build_model
-from wardlaw.config.model import ModelSection
+from wardlaw.config import RunConfig
 
 VOCABULARY_SIZE = 40
 
@@ -32,7 +32,7 @@ def make_split(sizes: list[int]) -> TokenSplit:
 @pytest.mark.parametrize("scheme", ["ethos", "fused"])
 def test_sums_equal_a_loop_over_patients_in_float64(scheme: str) -> None:
     split = make_split([1, 2, 40, 17, 33, 9, 1])
-    model = build_model(ModelSection(), VOCABULARY_SIZE, seed=0)
+    model = build_model(RunConfig(), VOCABULARY_SIZE)
     nats = patient_nats(model, split, scheme, context=16, batch_tokens=48)
     sums = evaluate_loss(model, split, scheme, context=16, batch_tokens=48)
     model.double()
@@ -61,13 +61,13 @@ def test_sums_equal_a_loop_over_patients_in_float64(scheme: str) -> None:
 
 def test_the_batch_does_not_change_the_sums() -> None:
     split = make_split([30, 12, 55, 8])
-    model = build_model(ModelSection(), VOCABULARY_SIZE, seed=0)
+    model = build_model(RunConfig(), VOCABULARY_SIZE)
     sums = [evaluate_loss(model, split, "ethos", context=16, batch_tokens=t).nats for t in (16, 100, 4096)]
     np.testing.assert_allclose(sums, sums[0], rtol=1e-6)
 
 
 def test_a_split_without_targets_has_no_loss() -> None:
-    model = build_model(ModelSection(), VOCABULARY_SIZE, seed=0)
+    model = build_model(RunConfig(), VOCABULARY_SIZE)
     for sizes in ([], [1, 1]):
         lengths = make_split(sizes or [1])
         split = lengths if sizes else TokenSplit(*(value[:0] for value in vars(lengths).values()))

@@ -292,10 +292,11 @@ def test_retained_states(tmp_path: Path) -> None:
 
 
 def run_alone(folder: Path) -> Replica:
+    config = make_config()
     splits = [("a", make_split(seed=1)), ("b", make_split(seed=2))]
-    return train_alone(
-        make_config(), splits, folder, name="union", scheme="fused", vocabulary_size=VOCABULARY_SIZE
-    )
+    budget, context = config.replica_batch_tokens, config.model.context
+    stream = BatchStream(splits, budget, context, "fused", config.run.seed, "union")
+    return train_alone(config, stream, folder, outputs=VOCABULARY_SIZE)
 
 
 def kill_at(moment: str) -> None:

@@ -12,6 +12,7 @@ from client.evaluation.prompts import place_prompts
 from client.evaluation.tasks import IN_HOSPITAL_MORTALITY, READMISSION_30_DAYS
 from client.evaluation.zero_shot import answer_by_generation, build_judge
 from models.registry import build_model
+from wardlaw.config import RunConfig
 from wardlaw.config.model import ModelSection
 from wardlaw.errors import ConfigError, DataError, ShardError
 from wardlaw.vocabulary import END, Vocabulary
@@ -118,7 +119,7 @@ def test_fused_timelines_cannot_be_generated(vocabulary):
 
 
 def test_features_are_those_of_a_prompt_alone(split):
-    model = build_model(ModelSection(size="xs", context=16), 64, seed=0)
+    model = build_model(RunConfig(model=ModelSection(size="xs", context=16)), 64)
     prompts = place_prompts(split, labels((1, 60, True), (2, 10, False), (1, 4000, True)))
     together = prompt_features(model, split, prompts, "ethos", context=16, batch_tokens=64)
     alone = prompt_features(model, split, prompts, "ethos", context=16, batch_tokens=1)

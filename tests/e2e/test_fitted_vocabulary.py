@@ -56,7 +56,7 @@ def config(write_meds: Callable[..., Path], tmp_path: Path) -> RunConfig:
             if patient < first + 9:
                 rows.append((patient, START + timedelta(hours=40), RARE, None))
         site = f"site-{number}"
-        write_site(federation, site, write_meds(tmp_path / site, [rows], splits))
+        write_site(federation, site, meds=write_meds(tmp_path / site, [rows], splits))
     sites = {f"site-{number}": "" for number in range(3)}
     save_federation(federation, FederationManifest("three", True, "fused", "", sites))
     return RunConfig.model_validate(

@@ -6,6 +6,7 @@ from safetensors.torch import load_file, save_file
 
 from models.checkpoint import CONFIG, WEIGHTS, load_model, save_model
 from models.registry import build_model
+from wardlaw.config import RunConfig
 from wardlaw.config.model import ModelSection
 from wardlaw.errors import CheckpointError
 from wardlaw.files import file_sha256
@@ -21,7 +22,7 @@ def folder(tmp_path, tiny):
 def test_transformers_gives_the_same_logits(tmp_path, make_batch, size):
     from transformers import LlamaForCausalLM
 
-    model = build_model(ModelSection(size=size), 97, 0)
+    model = build_model(RunConfig(model=ModelSection(size=size)), 97)
     with torch.no_grad():
         model.lm_head.weight.mul_(20)
     save_model(model, tmp_path, context=64)

@@ -9,11 +9,13 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 from typer.testing import CliRunner
 
-from models.cli import app, describe
-from models.counts import causal_pairs, flops_per_token, forward_flops, parameters, training_flops
+from models.cli import app
+from models.ehr.counts import causal_pairs, flops_per_token, forward_flops, parameters, training_flops
 from models.ehr.decoder import Decoder
 from models.ehr.ladder import RUNGS, rung
+from models.ehr.listing import describe
 from models.registry import build_model
+from wardlaw.config import RunConfig
 from wardlaw.config.model import ModelSection
 from wardlaw.errors import ConfigError
 
@@ -58,7 +60,7 @@ def test_names_round_the_parameters():
 
 def test_an_unknown_size_is_one_clear_error():
     with pytest.raises(ConfigError, match=r"model\.size = '7b'.*Choose one of xs, 20k"):
-        build_model(ModelSection(size="7b"), 10, 0)
+        build_model(RunConfig(model=ModelSection(size="7b")), 10)
 
 
 def test_flops_are_those_that_pytorch_counts(make_batch):
@@ -66,7 +68,7 @@ def test_flops_are_those_that_pytorch_counts(make_batch):
     of each segment; we count the triangle that causality leaves, which is what fused kernels compute."""
     segments = (33, 33, 5)
     section, vocabulary = ModelSection(size="40k"), 97
-    model, batch = build_model(section, vocabulary, 0), make_batch(segments)
+    model, batch = build_model(RunConfig(model=section), vocabulary), make_batch(segments)
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
         model.loss(batch).backward()
     flops = {str(op): count for op, count in counter.get_flop_counts()["Global"].items()}
@@ -107,7 +109,8 @@ def test_the_table_in_the_docs_is_the_ladder():
 def test_list_prints_every_rung():
     table = CliRunner().invoke(app, ["list"])
     assert table.exit_code == 0
-    rows = CliRunner().invoke(app, ["list", "--json", "--vocabulary-size", "1000", "--context", "64"])
-    assert json.loads(rows.output) == [describe(size, 1000, 64) for size in RUNGS]
+    settings = ["--family", "decoder", "--vocabulary-size", "1000", "--context", "64"]
+    rows = CliRunner().invoke(app, ["list", "--json", *settings])
+    assert json.loads(rows.output) == [{"family": "decoder", **describe(size, 1000, 64)} for size in RUNGS]
     for size in RUNGS:
         assert f"{parameters(ModelSection(size=size), 1).blocks:,}" in table.output

@@ -8,7 +8,9 @@ from models.ehr.decoder import Decoder
 from models.ehr.ladder import Shape, rung, shape_of
 from models.ehr.mup import BASE, initialise, parameter_groups
 from models.registry import build_model
+from wardlaw.config import RunConfig
 from wardlaw.config.model import ModelSection
+from wardlaw.config.run_section import RunSection
 
 
 def made(shape, vocabulary=64, seed=0):
@@ -18,7 +20,7 @@ def made(shape, vocabulary=64, seed=0):
 
 
 def test_groups_hold_every_parameter_once():
-    model = build_model(ModelSection(size="600k"), 50, 0)
+    model = build_model(RunConfig(model=ModelSection(size="600k")), 50)
     members = [p for group in parameter_groups(model) for p in group["params"]]
     assert len(members) == len(set(map(id, members)))
     assert set(map(id, members)) == set(map(id, model.parameters()))
@@ -69,12 +71,14 @@ def test_values_start_as_the_table_says():
 def test_weights_depend_on_the_seed_only():
     section = ModelSection(size="xs")
     torch.manual_seed(1)
-    first = build_model(section, 50, 7).state_dict()
+    first = build_model(RunConfig(model=section, run=RunSection(seed=7)), 50).state_dict()
     state = torch.get_rng_state()
     torch.manual_seed(2)
     torch.rand(5)
     before = torch.get_rng_state()
-    second, other = build_model(section, 50, 7).state_dict(), build_model(section, 50, 8).state_dict()
+    second, other = (
+        build_model(RunConfig(model=section, run=RunSection(seed=seed)), 50).state_dict() for seed in (7, 8)
+    )
     assert torch.equal(before, torch.get_rng_state())
     assert not torch.equal(before, state)
     assert all(torch.equal(first[name], second[name]) for name in first)

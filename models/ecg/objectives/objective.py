@@ -56,5 +56,8 @@ class Objective(nn.Module, ABC):
     def training_flops(self, backbone: Backbone, samples: int) -> float:
         """FLOPs of forward and backward passes over one crop, heads and teacher included."""
 
+    def start(self, backbone: Backbone) -> None:
+        """Begin from the backbone's drawn weights: a teacher starts as its student."""
+
     def after_step(self, backbone: Backbone) -> None:
         """Move what follows the weights and is not trained: a teacher, a codebook."""

@@ -1,0 +1,20 @@
+"""ECG as training and evaluation see it."""
+
+from collections.abc import Sequence
+
+from client.ecg.batches import SignalStream
+from client.ecg.loss import evaluate_loss
+from client.ecg.shard import SignalShard
+from client.evaluation.loss_sums import LossSums
+from models.ecg.model import EcgModel
+from wardlaw.config import RunConfig
+
+
+def training_stream(config: RunConfig, shards: Sequence[tuple[str, SignalShard]], name: str) -> SignalStream:
+    """Batches of the train splits of some sites' shards, for the replica ``name``."""
+    return SignalStream(shards, config.replica_batch_tokens, config.model.context, config.run.seed, name)
+
+
+def evaluate_shard(model: EcgModel, shard: SignalShard, split: str, config: RunConfig) -> LossSums:
+    """Sums of a model's loss on one split of a shard."""
+    return evaluate_loss(model, shard, split, config.model.context)
