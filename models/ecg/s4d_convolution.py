@@ -5,12 +5,12 @@ length at every turn, and fetching their memory takes longer than the transforms
 spectra of a few channels are made, used and dropped; the backward pass makes them again.
 """
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 CACHED = 1 << 17
 """Padded samples of a group of channels."""
@@ -19,7 +19,7 @@ CACHED = 1 << 17
 def convolve(signals: Tensor, kernels: Tensor) -> Tensor:
     """Convolution of signals of L samples with kernels that reach L - 1 samples to either side.
 
-    Exported graphs have a depthwise convolution in its place: their runtimes know no complex numbers.
+    Transforms are float32 whatever the autocast.
 
     Parameters
     ----------
@@ -31,8 +31,6 @@ def convolve(signals: Tensor, kernels: Tensor) -> Tensor:
     -------
     Tensor, (channels, B, L)
     """
-    if torch.compiler.is_exporting():
-        return _convolve_directly(signals, kernels)
     convolved: Tensor = _Convolution.apply(signals, kernels)  # type: ignore[no-untyped-call]
     return convolved
 
@@ -44,18 +42,8 @@ def convolution_flops(channels: int, length: int) -> float:
     a complex product 6; transformed are signal and kernel, and back the result.
     """
     padded = 2 * length
-    transform = 2.5 * padded * torch.tensor(padded, dtype=torch.float64).log2().item()
+    transform = 2.5 * padded * math.log2(padded)
     return channels * (3 * transform + 6 * (length + 1))
-
-
-def _convolve_directly(signals: Tensor, kernels: Tensor) -> Tensor:
-    length = signals.shape[-1]
-    # A depthwise convolution correlates: lags run from L - 1 down to 1 - L.
-    lags = kernels.roll(length - 1, -1)[:, :-1].flip(-1)
-    image: Tensor = functional.conv1d(
-        signals.transpose(0, 1), lags[:, None], padding=length - 1, groups=len(kernels)
-    )
-    return image.transpose(0, 1)
 
 
 class _Convolution(torch.autograd.Function):

@@ -6,7 +6,7 @@ Held for a step dt (zero-order hold, section 3.1) they give the kernel
     K[l] = 2 Re sum_n c_n b_n p_n^l,    p = exp(dt a),    b = (p - 1) / a
 
 which is a product with the Vandermonde matrix of the poles p (section 3.2). Complex numbers are
-written as pairs of real ones throughout: exporters and compilers know no others.
+written as pairs of real ones throughout: compilers know no others.
 """
 
 import math

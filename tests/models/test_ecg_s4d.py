@@ -114,22 +114,6 @@ def test_convolution_and_gradients_are_those_of_loops(shape, monkeypatch):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-4)
 
 
-def test_an_exported_convolution_is_the_same():
-    stream = torch.Generator().manual_seed(3)
-    signals, weights = torch.randn(5, 3, 8, generator=stream), torch.randn(5, 16, generator=stream)
-
-    class Layer(torch.nn.Module):
-        def forward(self, u, k):
-            return convolve(u, k)
-
-    batch = torch.export.Dim("batch")
-    program = torch.export.export(Layer(), (signals, weights), dynamic_shapes=({1: batch}, None))
-    assert "conv1d" in program.graph_module.code
-    assert "fft" not in program.graph_module.code
-    for rows in (signals, torch.randn(5, 7, 8, generator=stream)):
-        torch.testing.assert_close(program.module()(rows, weights), convolve(rows, weights))
-
-
 def test_gradient_of_each_record_by_vmap():
     stream = torch.Generator().manual_seed(4)
     signals, weights = torch.randn(4, 3, 1, 8, generator=stream), torch.randn(3, 16, generator=stream)
