@@ -156,6 +156,13 @@ def test_heart_rate_follows_its_severity(record_of, chosen, rate):
     assert 60 / np.median(np.diff(peaks) / 500) == pytest.approx(rate, rel=0.03)
 
 
+def test_properties_at_their_thresholds():
+    at = physiology_of(np.zeros(len(FINDINGS)))
+    assert (at.pr, at.qtc, at.voltage, at.t_factor, at.breathing) == (200, 460, 0.5, 0, 0.15)
+    degrees = (at.fibrillation, at.early_atrial, at.early_ventricular, at.left_delay, at.right_delay)
+    assert {*degrees, at.inferior_loss, at.t_late} == {0.5}
+
+
 def test_fibrillation_has_irregular_intervals_and_no_p_wave(record_of):
     def intervals(record):
         peaks, _ = find_peaks(lead(record, "II"), height=0.5, distance=120)
