@@ -2,6 +2,9 @@
 
 import csv
 import json
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -198,3 +201,47 @@ def test_shared_records_all_load_and_equal_wfdbs_to_the_last_step(shared_data: P
             compared["wfdb"] += 1
     assert compared["scipy"] == 327 - 2 - 10
     assert compared["wfdb"] > 20
+
+
+@pytest.mark.slow
+def test_a_command_killed_outright_leaves_no_process_and_goes_on(tmp_path: Path) -> None:
+    source = tmp_path / "arrays"
+    (source / "signals").mkdir(parents=True)
+    (source / "source.toml").write_text("rate = 200\n")
+    rows = ["record,patient,age,sex,diagnoses"]
+    for number in range(2000):
+        np.save(source / "signals" / f"r{number}.npy", noise(number).astype(np.float32))
+        rows.append(f"r{number},,,,")
+    (source / "records.csv").write_text("\n".join(rows) + "\n")
+    options = ["--source", "array", "--input", str(source), "--site", "a", "--workers", "2", "--out"]
+    command = [
+        sys.executable,
+        "-c",
+        "from wardlaw.cli import main; main()",
+        "client",
+        "shard",
+        "ecg",
+        *options,
+        str(tmp_path / "out"),
+    ]
+    process = subprocess.Popen(command)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob(".out.parts-*/*.arrow")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    process.kill()
+    process.wait()
+    assert len(children) >= 2
+    while any(Path(f"/proc/{child}").exists() for child in children):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    done = {path: path.stat().st_mtime_ns for path in tmp_path.glob(".out.parts-*/*.arrow")}
+    assert 0 < len(done) < 20
+    run(*options, tmp_path / "whole")
+    assert all(path.stat().st_mtime_ns == time_ns for path, time_ns in done.items())
+    subprocess.run(command, check=True)
+    for path in (tmp_path / "whole").iterdir():
+        assert path.read_bytes() == (tmp_path / "out" / path.name).read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["arrays", "out", "whole"]
