@@ -78,7 +78,7 @@ class SignalStream:
         """Slots, starts and seeds at some places of the endless stream, epoch by epoch."""
         epochs, within = np.divmod(places, len(self._record_of))
         return [
-            tuple(drawn[within[epochs == epoch]] for drawn in self._drawn(int(epoch)))  # type: ignore[misc]
+            tuple(drawn[within[epochs == epoch]] for drawn in self._drawn(int(epoch)))
             for epoch in np.unique(epochs)
         ]
 
