@@ -9,8 +9,6 @@
 A sample in mV is ``(digital - baseline) / gain``, with a gain and a baseline for each record and lead.
 """
 
-import hashlib
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,9 +24,7 @@ from client.ecg.record import LEADS
 from wardlaw.errors import ShardError
 from wardlaw.files import file_sha256
 
-FORMAT = "wardlaw-signals-1"
 SPLITS = ("train", "tuning", "held_out")
-_AGAIN = "Make the shard again from its source"
 
 
 class SignalCounts(BaseModel):
@@ -211,11 +207,8 @@ class SignalShard:
         """
         shard = cls(folder, _read_manifest(folder))
         if tokenizer not in ("", shard.manifest.tokenizer):
-            raise ShardError(
-                f"the shard's rate, leads and classes are {shard.manifest.tokenizer} and not {tokenizer}",
-                where=str(folder),
-                remedy="Make the shard again with the run's --rate",
-            )
+            what = f"the shard's rate, leads and classes are {shard.manifest.tokenizer} and not {tokenizer}"
+            raise ShardError(what, where=str(folder), remedy="Make the shard again with the run's --rate")
         if verify:
             shard._verify()
         return shard
@@ -229,7 +222,7 @@ class SignalShard:
             If the shard has no such split, or a file is not what the manifest says.
         """
         if name not in self.manifest.splits:
-            raise ShardError(f"the shard has no split {name!r}", where=str(self.folder), remedy=_AGAIN)
+            raise _unusable(self.folder, f"the shard has no split {name!r}")
         counts = self.manifest.splits[name]
         table = _read_records(self.folder / f"{name}.records.parquet", counts.records)
         return SignalSplit(
@@ -256,15 +249,13 @@ class SignalShard:
         for name, digest in self.manifest.digests.items():
             path = self.folder / name
             if not path.is_file():
-                raise ShardError("the shard's file is absent", where=str(path), remedy=_AGAIN)
+                raise _unusable(path, "the shard's file is absent")
             if file_sha256(path) != digest:
-                raise ShardError("the shard's file is truncated or altered", where=str(path), remedy=_AGAIN)
+                raise _unusable(path, "the shard's file is truncated or altered")
 
 
-def fingerprint(rate: float, classes: tuple[str, ...]) -> str:
-    """SHA-256 of what shards must share to be trained on together, in hexadecimal."""
-    shared = {"format": FORMAT, "rate": float(rate), "leads": LEADS, "classes": classes}
-    return hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()
+def _unusable(path: Path, what: str) -> ShardError:
+    return ShardError(what, where=str(path), remedy="Make the shard again from its source")
 
 
 def _read_manifest(folder: Path) -> SignalManifest:
@@ -272,26 +263,20 @@ def _read_manifest(folder: Path) -> SignalManifest:
     try:
         return SignalManifest.model_validate_json(path.read_bytes())
     except OSError as error:
-        raise ShardError(
-            f"not a signal shard ({type(error).__name__})", where=str(path), remedy=_AGAIN
-        ) from None
+        raise _unusable(path, f"not a signal shard ({type(error).__name__})") from None
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
-        raise ShardError(
-            f"not a signal shard's manifest: {place}: {first['msg']}", where=str(path), remedy=_AGAIN
-        ) from None
+        raise _unusable(path, f"not a signal shard's manifest: {place}: {first['msg']}") from None
 
 
 def _read_records(path: Path, records: int) -> pa.Table:
     try:
         table = pq.read_table(path, memory_map=True)
     except (OSError, pa.ArrowInvalid):
-        raise ShardError("the shard's file is absent or truncated", where=str(path), remedy=_AGAIN) from None
+        raise _unusable(path, "the shard's file is absent or truncated") from None
     if table.num_rows != records:
-        raise ShardError(
-            f"{table.num_rows} rows, of which the manifest says {records}", where=str(path), remedy=_AGAIN
-        )
+        raise _unusable(path, f"{table.num_rows} rows instead of {records}")
     return table
 
 
@@ -300,7 +285,7 @@ def _map_signals(path: Path, samples: int) -> NDArray[np.int16]:
     found = path.stat().st_size if path.is_file() else -1
     if found != expected:
         what = "is absent" if found < 0 else f"has {found:,} bytes instead of {expected:,}"
-        raise ShardError(f"the shard's file {what}", where=str(path), remedy=_AGAIN)
+        raise _unusable(path, f"the shard's file {what}")
     if samples == 0:  # An empty file cannot be mapped.
         return np.empty((0, len(LEADS)), np.int16)
     # As a plain array: slices of np.memmap are slow to make.
@@ -308,8 +293,7 @@ def _map_signals(path: Path, samples: int) -> NDArray[np.int16]:
 
 
 def _rows(column: pa.ChunkedArray, width: int) -> NDArray[Any]:
-    values: NDArray[Any] = column.combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    return values.reshape(-1, width)
+    return np.asarray(column.combine_chunks().flatten()).reshape(-1, width)
 
 
 def _strings(column: pa.ChunkedArray) -> NDArray[np.str_]:

@@ -1,5 +1,7 @@
 """Write a signal shard, whole or not at all."""
 
+import hashlib
+import json
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -17,7 +19,7 @@ from client.ecg.prepare import prepared
 from client.ecg.record import LEADS, EcgRecord, Quarantined
 from client.ecg.request import ShardSettings
 from client.ecg.scaling import LeadHistogram
-from client.ecg.shard import SPLITS, SignalCounts, SignalManifest, fingerprint
+from client.ecg.shard import SPLITS, SignalCounts, SignalManifest
 from client.ecg.splits import kept_splits
 from wardlaw.errors import DataError
 from wardlaw.files import file_sha256, write_text_atomically
@@ -144,6 +146,17 @@ def write_site(
     )
     write_text_atomically(folder / "manifest.json", manifest.model_dump_json(indent=2) + "\n")
     return manifest
+
+
+def fingerprint(rate: float, classes: tuple[str, ...]) -> str:
+    """SHA-256 of what shards must share to be trained on together, in hexadecimal."""
+    shared = {
+        "format": SignalManifest.model_fields["format"].default,
+        "rate": float(rate),
+        "leads": LEADS,
+        "classes": classes,
+    }
+    return hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()
 
 
 def write_quarantine(folder: Path, lost: pl.DataFrame) -> None:
