@@ -9,17 +9,22 @@ from copy import deepcopy
 import torch
 from torch import Tensor, nn
 
-from models.ecg.s4d import S4D
+from models.ecg.s4d import S4D, Block
 
 
 class FixedConvolution(nn.Module):
-    """What ``circular_convolution.convolve`` computes, for fixed kernels.
+    """What ``s4d_convolution.convolve`` computes, for fixed kernels.
 
     Parameters
     ----------
     kernels : Tensor, (width, 2 L)
         As ``convolve`` takes them.
     """
+
+    forwards: Tensor
+    backwards: Tensor
+    real: Tensor
+    imaginary: Tensor
 
     def __init__(self, kernels: Tensor) -> None:
         super().__init__()
@@ -62,5 +67,7 @@ def with_fixed_kernels(backbone: S4D, samples: int) -> S4D:
     """Copy of a backbone for crops of ``samples`` samples, with the same answers."""
     fixed = deepcopy(backbone)
     for block in fixed.blocks:
-        block.state_space = FixedConvolution(block.state_space.kernels(samples // backbone.stride))
+        assert isinstance(block, Block)
+        kernels = block.state_space.kernels(samples // backbone.stride)
+        block.set_submodule("state_space", FixedConvolution(kernels))
     return fixed
