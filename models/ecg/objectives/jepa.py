@@ -16,9 +16,10 @@ class Jepa(TaughtPrediction):
     """Joint-embedding predictive architecture (Assran et al., arXiv 2301.08243, section 3).
 
     Targets are the teacher's final features, layer-normed; a narrow transformer predicts them at masked
-    patches from the student's features of the visible ones. Smooth L1 loss with beta = 1, the mean
-    over features (``huber_nats``). Chance is the best constant vector. The paper's student drops
-    masked patches; here they hold the mask's value, which any architecture can read.
+    patches from the student's features. Smooth L1 loss with beta = 1, the mean over features
+    (``huber_nats``). Chance is the best constant vector. The paper's student drops masked patches;
+    here they hold the mask's value, which any architecture can read, and the predictor goes on from
+    the student's feature there.
 
     Federation: the predictor, the mask's values and the teacher are averaged (see ``Teacher``). A record's
     loss does not depend on other records. Against collapse stand the teacher's slow pace and the

@@ -1,4 +1,4 @@
-"""JEPA's predictor: features of what is seen to features of what is not."""
+"""JEPA's predictor: the student's features of a masked signal to the teacher's of the full one."""
 
 import math
 
@@ -43,11 +43,12 @@ class Block(nn.Module):
 
 
 class Predictor(nn.Module):
-    """A narrow transformer that finds a learned query at each masked patch, and places by sinusoids.
+    """A narrow transformer; a learned query marks the masked patches, sinusoids tell their places.
 
-    About half as wide as the backbone at every size, so that it scales as the backbone does; narrow as in
-    Assran et al. (arXiv 2301.08243, appendix A.1), though shallower, for the features that it reads have
-    mixed over time already.
+    About half as wide as the backbone at every size, so that it scales as the backbone does; narrow as
+    in Assran et al. (arXiv 2301.08243, appendix A.1), though shallower, for the features that it reads
+    have mixed over time already. A masked patch keeps the student's feature, to which the query is
+    added.
     """
 
     def __init__(self, width: int) -> None:
@@ -62,7 +63,7 @@ class Predictor(nn.Module):
 
     def forward(self, features: Tensor, mask: Tensor) -> Tensor:
         """Features (B, P, width) and mask (B, P) to predicted features (B, P, width)."""
-        seen = torch.where(mask[..., None], self.mask_query, self.project(features))
+        seen = self.project(features) + mask[..., None] * self.mask_query
         x = seen + positions(seen.shape[1], self.narrow, seen.device)
         predicted: Tensor = self.head(self.norm(self.blocks(x)))
         return predicted
