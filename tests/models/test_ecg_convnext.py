@@ -7,6 +7,10 @@ from models.ecg.convnext import RUNGS, ConvNext, build_convnext, crop_hash, drop
 from models.ecg.scaling import initialise
 
 
+def noise(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
 @pytest.fixture
 def dropping(monkeypatch) -> ConvNext:
     """A small network that drops half of its last block, with layer scales that matter."""
@@ -50,7 +54,7 @@ def plain_convnext(weights: dict[str, Tensor], depths: tuple[int, ...], signals:
 
 def test_it_is_the_plain_network_of_one_dimension(dropping):
     model = dropping.eval()
-    signals = torch.randn(3, 96, 12)
+    signals = noise(3, 96, 12)
     weights = {name: value.double() for name, value in model.state_dict().items()}
     found, wanted = model.layers(signals), plain_convnext(weights, (1, 1, 2), signals.double())
     for ours, theirs in zip(found, wanted, strict=True):
@@ -71,7 +75,7 @@ def test_only_wide_networks_are_dropped():
 
 
 def test_a_dropped_branch_leaves_the_crop_and_a_kept_one_weighs_more(dropping):
-    signals = torch.randn(64, 16, 12)
+    signals = noise(64, 16, 12)
     keep = dropping.keep(signals)
     rates = torch.tensor([1 / 8, 2 / 8, 3 / 8, 4 / 8])
     for row, rate in zip(keep[:, :, 0, 0], rates, strict=True):
@@ -86,16 +90,16 @@ def test_a_dropped_branch_leaves_the_crop_and_a_kept_one_weighs_more(dropping):
 
 
 def test_rates_are_what_they_say(dropping):
-    kept = dropping.keep(torch.randn(20_000, 8, 12))[:, :, 0, 0] > 0
+    kept = dropping.keep(noise(20_000, 8, 12))[:, :, 0, 0] > 0
     wanted = 1 - torch.tensor([1 / 8, 2 / 8, 3 / 8, 4 / 8])
     torch.testing.assert_close(kept.float().mean(1), wanted, atol=0.015, rtol=0)
     assert (torch.corrcoef(kept.float()) - torch.eye(4)).abs().max() < 0.03
 
 
 def test_drops_follow_from_the_crop_alone(dropping):
-    signals = torch.randn(50, 64, 12)
+    signals = noise(50, 64, 12)
     keep = dropping.keep(signals)
-    order = torch.randperm(50)
+    order = torch.randperm(50, generator=torch.Generator().manual_seed(1))
     assert torch.equal(dropping.keep(signals[order]), keep[:, order])
     assert torch.equal(dropping.keep(signals.transpose(1, 2).contiguous().transpose(1, 2)), keep)
     assert torch.equal(dropping.keep(signals), keep)
@@ -104,7 +108,7 @@ def test_drops_follow_from_the_crop_alone(dropping):
 
 
 def test_nothing_is_dropped_in_evaluation(dropping):
-    signals = torch.randn(8, 16, 12)
+    signals = noise(8, 16, 12)
     training = dropping(signals)
     factors = dropping.eval().keep(signals)
     assert factors.shape == (4, 1, 1, 1)
@@ -113,7 +117,7 @@ def test_nothing_is_dropped_in_evaluation(dropping):
 
 
 def test_a_crop_hash_is_the_exact_sum_of_bits():
-    signals = torch.randn(4, 32, 12)
+    signals = noise(4, 32, 12)
     wanted = [sum(row.numpy().view("int32").ravel().tolist()) for row in signals]
     assert crop_hash(signals).tolist() == wanted
 

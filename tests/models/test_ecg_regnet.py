@@ -26,6 +26,10 @@ STUDY = st.builds(
 """Designs of the scaling study."""
 
 
+def noise(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
 def custom(**values: float) -> RegNet:
     section = ModelSection(family="regnet", size="custom", regnet=RegnetSection(**values))
     return build_regnet(section)
@@ -60,7 +64,7 @@ def test_the_study_s_best_design_has_five_stages():
     assert f"{parameters / 1e6:.2f} M" == "14.68 M"
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(STUDY)
 def test_every_design_of_the_study_is_a_network(design):
     stages = stages_of(design)
@@ -143,8 +147,8 @@ def test_it_is_the_plain_network_of_one_dimension(squeeze, bottleneck):
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.dim() == 1:
-                parameter.add_(torch.randn(parameter.shape) * 0.2 + 0.3)
-    signals = torch.randn(2, 96, 12)
+                parameter.add_(noise(*parameter.shape) * 0.2 + 0.3)
+    signals = noise(2, 96, 12)
     weights = {name: value.double() for name, value in model.state_dict().items()}
     wanted = plain_regnet(weights, design, signals.double())
     torch.testing.assert_close(model(signals).double(), wanted, atol=2e-4, rtol=2e-4)

@@ -10,6 +10,10 @@ from models.ecg.resnet import HalfRate, ResNet, build_resnet, depths_of, halve_b
 from models.ecg.scaling import initialise
 
 
+def noise(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
 def plain_resnet(weights: dict[str, Tensor], depths: tuple[int, ...], signals: Tensor) -> list[Tensor]:
     """The network written out over (B, C, L) with functions of one dimension."""
 
@@ -50,8 +54,8 @@ def test_it_is_the_plain_network_of_one_dimension(width, monkeypatch):
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if parameter.dim() == 1:
-                parameter.add_(torch.randn(parameter.shape) * 0.3 if "bias" in name else 0.5)
-    signals = torch.randn(3, 96, 12)
+                parameter.add_(noise(*parameter.shape) * 0.3 if "bias" in name else 0.5)
+    signals = noise(3, 96, 12)
     weights = {name: value.double() for name, value in model.state_dict().items()}
     wanted = plain_resnet(weights, (2, 1, 3), signals.double())
     found = model.layers(signals)
@@ -81,7 +85,7 @@ def test_depth_grows_in_steps_of_144_channels():
 def test_pooling_is_that_of_one_dimension(
     ours: Callable[[Tensor], Tensor], theirs: Callable[[Tensor], Tensor]
 ):
-    x = torch.randn(2, 32, 8)
+    x = noise(2, 32, 8)
     torch.testing.assert_close(ours(x), theirs(x.transpose(1, 2)).transpose(1, 2))
 
 
