@@ -126,13 +126,12 @@ class ConvNext(Backbone):
 
         Returns
         -------
-        Tensor, (blocks, B, 1, 1), or (blocks, 1, 1, 1) of ones where nothing is dropped
+        Tensor, (depth, B, 1, 1), or (depth, 1, 1, 1) of ones where nothing is dropped
         """
-        blocks = sum(depths_of(self.width // 4))
         if not (self.training and self.drop_rate):
-            return signals.new_ones(blocks, 1, 1, 1)
-        number = torch.arange(1, blocks + 1, device=signals.device)[:, None]
-        rate = self.drop_rate * number / blocks
+            return signals.new_ones(self.depth, 1, 1, 1)
+        number = torch.arange(1, self.depth + 1, device=signals.device)[:, None]
+        rate = self.drop_rate * number / self.depth
         kept = uniform(crop_hash(signals) + number) >= rate
         return (kept / (1 - rate))[:, :, None, None]
 
