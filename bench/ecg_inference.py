@@ -1,6 +1,6 @@
 """Records a second and latency of PyTorch, ONNX Runtime and OpenVINO for the same ECG classifiers.
 
-    python -m bench.ecg_inference [--families resnet,transformer,s4d] [--sizes 80k,1m,20m] [--threads 1]
+    python -m bench.ecg_inference [--families resnet,transformer,s4d] [--sizes 80k,1m,5m] [--threads 1]
 
 Each classifier (backbone, mean pool, linear head of 26 classes) has weights drawn at random, also
 those that training starts at zero, and is exported to ONNX once. The engines take turns on the same
@@ -37,7 +37,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--families", default="resnet,transformer,s4d", help=", ".join(get_args(EcgFamily)))
-    parser.add_argument("--sizes", default="80k,1m,20m")
+    parser.add_argument("--sizes", default="80k,1m,5m")
     parser.add_argument("--samples", type=int, default=512, help="samples of a crop")
     parser.add_argument("--batches", default="1,8,64")
     parser.add_argument("--threads", type=int, default=1)
