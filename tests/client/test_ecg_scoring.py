@@ -83,7 +83,7 @@ def test_weights_count_records_as_often_as_they_say() -> None:
 
 
 def test_simple_classifiers_on_the_real_labels(shared_data: Path) -> None:
-    """Always negative and always positive, on records with SNOMED CT headers, with text headers, and on both."""
+    """Always negative and always positive: records with SNOMED CT headers, with text headers, and all."""
     with (shared_data / "ecg" / "MANIFEST.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     labels = np.array([labels_of(row["dx"].split(",")) for row in rows])

@@ -2,9 +2,9 @@
 
 A class with k positive patients is absent from about exp(-k) of the resamples, and its figures do not exist
 there. Counted as zero they drag a macro average so far down that the point estimate can lie outside its own
-interval. Here an absent class is left out of that resample: its own interval comes from the resamples that
-have it, and a macro average is over the classes that are there, as the point estimate is over the classes
-that the records have.
+interval. Here an absent class is left out of that resample. Two shifts remain, and are taken out: without
+its absent classes an average is over other classes, and a patient drawn twice ranks beside their own copy,
+which raises AUPRC.
 """
 
 from dataclasses import fields
@@ -12,7 +12,7 @@ from dataclasses import fields
 import numpy as np
 from numpy.typing import NDArray
 
-from client.ecg.scoring.figures import Figures, Predictions, measure
+from client.ecg.scoring.figures import Figures, Predictions, macro, measure
 from wardlaw.seeds import generator
 
 Floats = NDArray[np.float64]
@@ -50,27 +50,39 @@ def resample(predictions: Predictions, patients: NDArray[np.str_], *, resamples:
     return _without_absent(_joined(parts), predictions.labels.max(axis=0) == 1)
 
 
-def interval(values: Floats, level: float = 0.95) -> Floats:
-    """Percentile interval over the resamples that have a figure.
+def interval(point: Floats, values: Floats, level: float = 0.95, least: float = 0.0) -> tuple[float, float]:
+    """Interval of a mean over classes that have a figure; of one class's figure if only one is given.
+
+    Percentiles of the resamples' means, moved in two steps. First their centre is put on the point estimate.
+    Then the bootstrap's estimate of bias is subtracted (Efron and Tibshirani, An Introduction to the
+    Bootstrap, 1993, chapter 10): how much resamples differ on average from the point estimate over *the same
+    classes*.
 
     Parameters
     ----------
-    values : (b,) or (b, classes) array
+    point : (classes,) array
+        Figures of the records; NaN for a class that has none.
+    values : (b, classes) array
+        Figures of the resamples; NaN where a resample lacks the class.
     level : float
+    least : float
+        Least possible value; the most is 1.
 
     Returns
     -------
-    (2,) or (2, classes) array
-        Low and high; NaN where no resample has a figure.
+    low, high : float
+        The point estimate is never outside. NaN if there is none, or no resample has a figure.
     """
-    columns = values.reshape(len(values), -1).T
-    ends = [50 * (1 - level), 50 * (1 + level)]
-    found = [
-        np.percentile(column[np.isfinite(column)], ends) if np.isfinite(column).any() else (np.nan, np.nan)
-        for column in columns
-    ]
-    limits: Floats = np.array(found).T.reshape(2, *values.shape[1:])
-    return limits
+    means = macro(values)
+    alike = macro(np.where(np.isfinite(values), point, np.nan))
+    drawn = np.isfinite(means)
+    whole = macro(point[None])[0]
+    if not drawn.any() or not np.isfinite(whole):
+        return float("nan"), float("nan")
+    bias = np.mean(means[drawn] - alike[drawn])
+    spread = np.percentile(means[drawn], [50 * (1 - level), 50 * (1 + level)]) - np.mean(means[drawn])
+    low, high = np.clip(whole + spread - bias, least, 1)
+    return float(min(low, whole)), float(max(high, whole))
 
 
 def _joined(parts: list[Figures]) -> Figures:

@@ -49,12 +49,12 @@ def report(predictions: Predictions, resampled: Figures | None = None) -> dict[s
         for number, code in enumerate(CLASSES)
     }
     if resampled:
-        account["intervals"] = {
-            name: _numbers(interval(values)) for name, values in _overall(resampled).items()
-        }
-        limits = {name: interval(values) for name, values in _by_class(resampled).items()}
+        account["intervals"] = _overall_intervals(figures, resampled)
         for number, code in enumerate(CLASSES):
-            classes[code]["intervals"] = {name: _numbers(ends[:, number]) for name, ends in limits.items()}
+            classes[code]["intervals"] = {
+                name: _ends(values[0, [number]], _by_class(resampled)[name][:, [number]])
+                for name, values in by_class.items()
+            }
     return {**account, "classes": classes}
 
 
@@ -92,12 +92,22 @@ def _by_class(figures: Figures) -> dict[str, Floats]:
     return {"auroc": figures.auroc, "auprc": figures.auprc, "f_measure": figures.f_measure}
 
 
+def _overall_intervals(figures: Figures, resampled: Figures) -> dict[str, list[float | None]]:
+    # The Challenge metric alone can be negative.
+    metric = _ends(figures.challenge_metric, resampled.challenge_metric[:, None], least=-math.inf)
+    accuracy = _ends(figures.accuracy, resampled.accuracy[:, None])
+    averages = {
+        name: _ends(values[0], _by_class(resampled)[name]) for name, values in _by_class(figures).items()
+    }
+    return {"challenge_metric": metric, "accuracy": accuracy, **averages}
+
+
+def _ends(point: Floats, values: Floats, least: float = 0.0) -> list[float | None]:
+    return [_number(end) for end in interval(point, values, least=least)]
+
+
 def _number(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
-
-
-def _numbers(values: Floats) -> list[float | None]:
-    return [_number(value) for value in values]
 
 
 def _shown(value: float | None) -> str:
