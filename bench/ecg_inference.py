@@ -14,19 +14,18 @@ import argparse
 import tempfile
 import time
 from pathlib import Path
-from typing import get_args
 
 import torch
-from torch import nn
 
 from models.ecg.batch import LEADS
 from models.ecg.classifier import Classifier
 from models.ecg.engines import engines
 from models.ecg.export import export_onnx
-from models.ecg.families import build_backbone
 from models.ecg.inference import Measurement, measure, noise
-from models.ecg.scaling import initialise
-from wardlaw.config.model import EcgFamily, ModelSection
+from models.ecg.inference_commands import classifier_of
+from models.ecg.model import build_ecg_model
+from wardlaw.config import load_config
+from wardlaw.config.model import ECG_FAMILIES
 from wardlaw.seeds import derive_seed
 
 CLASSES = 26
@@ -36,7 +35,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--families", default="resnet,transformer,s4d", help=", ".join(get_args(EcgFamily)))
+    parser.add_argument("--families", default="resnet,transformer,s4d", help=", ".join(ECG_FAMILIES))
     parser.add_argument("--sizes", default="80k,1m,5m")
     parser.add_argument("--samples", type=int, default=512, help="samples of a crop")
     parser.add_argument("--batches", default="1,8,64")
@@ -50,7 +49,7 @@ def main() -> None:
     print(f"{arguments.samples} samples x {LEADS} leads, {arguments.threads} thread(s), {clock.__name__}")
     for family in arguments.families.split(","):
         for size in arguments.sizes.split(","):
-            classifier = random_classifier(ModelSection(family=family, size=size))
+            classifier = random_classifier(family, size, arguments.samples)
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / "model.onnx"
                 started = time.perf_counter()
@@ -64,11 +63,12 @@ def main() -> None:
 
 
 @torch.no_grad()
-def random_classifier(section: ModelSection) -> Classifier:
-    """A classifier no part of which is silent: vectors are drawn too."""
-    backbone = build_backbone(section)
-    classifier = Classifier(backbone, nn.Linear(backbone.width, CLASSES))
-    initialise(classifier, backbone, 0)
+def random_classifier(family: str, size: str, samples: int) -> Classifier:
+    """A classifier no part of which is silent: vectors are drawn too, and logits are of unit size."""
+    changes = f"model.family={family}", f"model.size={size}", f"model.context={samples}"
+    model = build_ecg_model(load_config(None, [*changes, "objective.name=bce"]), CLASSES)
+    classifier = classifier_of(model)
+    classifier.head.weight.mul_(classifier.head.in_features**0.5)
     for name, parameter in classifier.named_parameters():
         if parameter.dim() == 1:
             stream = torch.Generator().manual_seed(derive_seed(0, "vectors", name))

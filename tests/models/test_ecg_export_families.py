@@ -5,17 +5,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.ecg.classifier import Classifier
 from models.ecg.engines import onnx_runtime, openvino, pytorch
 from models.ecg.export import export_onnx
-from models.ecg.families import RUNGS, build_backbone
+from models.ecg.families import RUNGS
 from models.ecg.inference import TOLERANCE, largest_difference, noise
+from models.ecg.inference_commands import classifier_of
+from models.ecg.model import build_ecg_model
 from models.ecg.s4d import S4D
 from models.ecg.s4d_export import FixedConvolution, transforms, with_fixed_kernels
-from models.ecg.scaling import initialise
-from wardlaw.config.model import ModelSection
+from wardlaw.config import load_config
 from wardlaw.seeds import derive_seed
 
 pytest.importorskip("onnxscript", reason="needs the extra inference")
@@ -34,9 +35,10 @@ FAMILIES = [
 @torch.no_grad()
 def awake(family: str) -> Classifier:
     """Classifier of which no branch is silent, as some are before training."""
-    backbone = build_backbone(ModelSection(family=family, size=SIZES[family]))
-    classifier = Classifier(backbone, nn.Linear(backbone.width, 26))
-    initialise(classifier, backbone, 0)
+    changes = f"model.family={family}", f"model.size={SIZES[family]}", "objective.name=bce"
+    config = load_config(None, [*changes, f"model.context={SAMPLES}"])
+    classifier = classifier_of(build_ecg_model(config, 26))
+    classifier.head.weight.mul_(classifier.head.in_features**0.5)
     for name, parameter in classifier.named_parameters():
         if parameter.dim() == 1:
             stream = torch.Generator().manual_seed(derive_seed(0, "awake", name))
