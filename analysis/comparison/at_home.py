@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from analysis.tables.arms import LOCAL
 from analysis.tables.records import LOSSES, LOSSES_AT_HOME
 
 
@@ -31,13 +30,15 @@ class AtHome:
     seeds: int
 
 
-def compare_at_home(chosen: pl.DataFrame, unit: str) -> tuple[AtHome, ...]:
+def compare_at_home(chosen: pl.DataFrame, local: str, unit: str) -> tuple[AtHome, ...]:
     """Compare arms with own models at home: both sides are summed over the same patients.
 
     Parameters
     ----------
     chosen : polars.DataFrame
-        Rows of ``runs.table`` at one size and token budget.
+        Rows of ``runs.table`` at one size and token budget, of arms that may be compared.
+    local : str
+        The arm of sites that train alone.
     unit : {"token", "event"}
 
     Returns
@@ -46,9 +47,9 @@ def compare_at_home(chosen: pl.DataFrame, unit: str) -> tuple[AtHome, ...]:
         Of all arms but the local one, in their order; empty without local runs.
     """
     at_home = LOSSES_AT_HOME[unit]
-    local = chosen.filter(pl.col("arm") == LOCAL, pl.col(at_home).is_not_null())
-    own = dict(local.select("seed", at_home).iter_rows())
-    paired = chosen.filter(pl.col("arm") != LOCAL, pl.col("seed").is_in(list(own)))
+    alone = chosen.filter(pl.col("arm") == local, pl.col(at_home).is_not_null())
+    own = dict(alone.select("seed", at_home).iter_rows())
+    paired = chosen.filter(pl.col("arm") != local, pl.col("seed").is_in(list(own)))
     percents: dict[str, list[float]] = {}
     for arm, seed, loss in paired.select("arm", "seed", LOSSES[unit]).iter_rows():
         percents.setdefault(arm, []).append(100 * (loss / own[seed] - 1))

@@ -3,7 +3,7 @@
 import polars as pl
 
 from analysis.fits.fit import determines_exponent
-from analysis.report.findings import Findings
+from analysis.report.findings import Findings, of_arms
 from analysis.tables.records import Runs
 from analysis.uncertainty.interval_text import interval_text
 from analysis.wording import count
@@ -20,7 +20,9 @@ def cautions(runs: Runs, findings: Findings) -> list[str]:
     """What these runs cannot support, each computed from the runs."""
     table = findings.curve_runs
     seeds = table.group_by("arm", "parameters").len()["len"]
-    fewest, sizes = int(seeds.to_numpy().min()), int(table["parameters"].n_unique())
+    fewest, counted = int(seeds.to_numpy().min()), runs.counted
+    sizes = min(of_arms(table, peers.arms)["parameters"].n_unique() for peers in runs.peers)
+    largest = sorted({int(of_arms(table, peers.arms)["parameters"].to_numpy().max()) for peers in runs.peers})
     found = []
     if fewest == 1:
         found.append(
@@ -40,18 +42,17 @@ def cautions(runs: Runs, findings: Findings) -> list[str]:
             "depend strongly on each other, and another law could fit as well."
         )
     if findings.curves:
-        largest = int(table["parameters"].to_numpy().max())
         found.append(
-            f"Nothing beyond {count(largest)} parameters was trained. Curves are drawn to twice that and are "
-            "a guess from there."
+            f"Nothing beyond {' or '.join(map(count, largest))} parameters was trained. Curves are drawn to "
+            "twice that and are a guess from there."
         )
     if table.group_by("arm", "parameters").agg(pl.col("tokens").n_unique())["tokens"].max() == 1:
         budgets = sorted(table["tokens"].unique())
         if len(budgets) == 1:
             found.append(
-                f"Every run saw {count(budgets[0])} tokens, whatever its size: L(N) here is at a fixed "
-                "token budget and not along compute-optimal training, and its irreducible loss includes "
-                "what more tokens would still remove."
+                f"Every run saw {count(budgets[0])} {counted}, whatever its size: L(N) here is at a fixed "
+                f"{counted.removesuffix('s')} budget and not along compute-optimal training, and its "
+                f"irreducible loss includes what more {counted} would still remove."
             )
     if bent := [
         fit
@@ -71,8 +72,9 @@ def cautions(runs: Runs, findings: Findings) -> list[str]:
             f"The drawn law misses the measured sizes of {', '.join(crooked)} by more than seed noise "
             "explains: its parameters describe a curve that the runs do not follow."
         )
-    found += _off_budget(table)
-    if unlike := [key for key in _SAME_DATA if key in runs.differing]:
+    found += _off_budget(table, counted.removesuffix("s"))
+    apart = {key for peers in runs.peers for key in runs.differing_among(peers.arms)}
+    if unlike := [key for key in _SAME_DATA if key in apart]:
         found.append(
             f"The arms differ in {', '.join(unlike)}: a gap between them is not one between topologies or "
             "strategies alone."
@@ -85,23 +87,35 @@ def cautions(runs: Runs, findings: Findings) -> list[str]:
     epochs = float(table["epochs"].to_numpy().max())
     if epochs > _REPEATED:
         found.append(
-            f"Patients were repeated up to {epochs:.1f} times (epochs); beyond about four, repeated tokens "
-            "are worth less than fresh ones (arXiv 2305.16264)."
+            f"Patients were repeated up to {epochs:.1f} times (epochs); beyond about four, repeated "
+            f"{counted} are worth less than fresh ones (arXiv 2305.16264)."
         )
     if table["split"].unique().to_list() != ["held_out"]:
         found.append(
             f"Losses are on the {runs.evaluated} split: those of the tuning split may have chosen settings."
         )
-    return found
+    return found + _moving_targets(runs)
 
 
-def _off_budget(table: pl.DataFrame) -> list[str]:
+def _moving_targets(runs: Runs) -> list[str]:
+    """Objectives whose loss can fall because the targets became easier."""
+    moving = [measure.objective for measure in runs.measures if measure.moving]
+    if not moving:
+        return []
+    return [
+        f"The targets of {' and '.join(moving)} are made by the model itself or its own teacher, and change "
+        "with it: a lower loss can be an easier target, so compare sizes, families and arms by what their "
+        "features are worth on clinical tasks."
+    ]
+
+
+def _off_budget(table: pl.DataFrame, budget: str) -> list[str]:
     """Arms whose runs trained on clearly more or fewer tokens than their budget."""
     shares = table.group_by("arm", maintain_order=True).agg(
         (pl.col("trained_tokens") / pl.col("tokens")).mean().alias("share")
     )
     return [
-        f"{arm} trained on {share:.2f} times its token budget, all hospitals together: "
+        f"{arm} trained on {share:.2f} times its {budget} budget, all hospitals together: "
         + (
             "each of them takes the steps of a full replica, and there are more of them than replicas."
             if share > 1

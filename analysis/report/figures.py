@@ -1,6 +1,6 @@
 """The report's figures as charts, each of the very tables that the page offers to download."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import polars as pl
@@ -8,13 +8,17 @@ import polars as pl
 from analysis.charts.chart import Axis, Chart, Facet, Reference
 from analysis.charts.series import Intervals, Line, Points, Series, bounded_band, floats
 from analysis.charts.styles import Style, group_styles
-from analysis.tables.arms import LOCAL
+from analysis.report.findings import of_arms
+from analysis.report.loss_axes import LossAxis
 
-_SIZE = "Parameters N (embeddings included)"
 
-
-def chart_loss_by_size(points: pl.DataFrame, curves: pl.DataFrame, up: str, floor: float | None) -> Chart:
-    """Loss against parameters: a point a run, the fitted law with its band.
+def chart_loss_by_size(
+    points: pl.DataFrame,
+    curves: pl.DataFrame,
+    axes: Mapping[LossAxis, tuple[Reference, ...]],
+    across: str,
+) -> Chart:
+    """Loss against parameters, a facet a measure: a point a run, the fitted law with its band.
 
     Parameters
     ----------
@@ -22,25 +26,32 @@ def chart_loss_by_size(points: pl.DataFrame, curves: pl.DataFrame, up: str, floo
         ``arm``, ``parameters``, ``seed``, ``loss``.
     curves : polars.DataFrame
         ``arm``, ``parameters``, ``loss``, ``low``, ``high``.
-    up : str
-        Label of the loss.
-    floor : float or None
-        Irreducible loss of the generating process.
+    axes : dict of LossAxis to tuple of Reference
+        What is drawn across the facet of each measure.
+    across : str
+        Label of the parameters.
     """
-    arms = in_order(points)
-    largest = float(floats(points, "parameters").max())
-    series: list[Series] = []
-    for arm in arms:
-        of_arm, curve = (table.filter(pl.col("arm") == arm) for table in (points, curves))
-        series += fitted_curve(curve, arm, "parameters", largest)
-        series.append(Points(arm, floats(of_arm, "parameters"), floats(of_arm, "loss"), _seed_notes(of_arm)))
-    facet = Facet(
-        Axis(_SIZE, "log", counts=True, values=tuple(floats(points, "parameters"))),
-        Axis(up),
-        tuple(series),
-        references=() if floor is None else (Reference(floor, "irreducible loss of the generating process"),),
+    facets = tuple(
+        _size_facet(of_arms(points, axis.arms), curves, axis, lines, across) for axis, lines in axes.items()
     )
-    return Chart("Loss against parameters, by arm", (facet,), group_styles(arms), row_height=3.7)
+    label = "Loss against parameters, by arm"
+    return Chart(label, facets, group_styles(in_order(points)), share_y=False, row_height=3.7)
+
+
+def _size_facet(
+    points: pl.DataFrame,
+    curves: pl.DataFrame,
+    axis: LossAxis,
+    lines: tuple[Reference, ...],
+    across: str,
+) -> Facet:
+    series: list[Series] = []
+    for arm in in_order(points):
+        of_arm, curve = (table.filter(pl.col("arm") == arm) for table in (points, curves))
+        series += fitted_curve(curve, arm, "parameters", float(floats(of_arm, "parameters").max()))
+        series.append(Points(arm, floats(of_arm, "parameters"), floats(of_arm, "loss"), _seed_notes(of_arm)))
+    size = Axis(across, "log", counts=True, values=tuple(floats(points, "parameters")))
+    return Facet(size, Axis(axis.label), tuple(series), axis.title, lines)
 
 
 def fitted_curve(curve: pl.DataFrame, group: str, across: str, largest: float) -> list[Series]:
@@ -55,7 +66,9 @@ def fitted_curve(curve: pl.DataFrame, group: str, across: str, largest: float) -
     return [*bounded_band(group, x, low, high), *series]
 
 
-def chart_gaps(gaps: pl.DataFrame, styles: Mapping[str, Style], label: str) -> Chart:
+def chart_gaps(
+    gaps: pl.DataFrame, axes: Sequence[LossAxis], local: Collection[str], label: str, across: str
+) -> Chart:
     """Loss above centralised training, in per cent, against parameters.
 
     Where training alone and federated training are both there, a second facet shows the federated
@@ -65,19 +78,35 @@ def chart_gaps(gaps: pl.DataFrame, styles: Mapping[str, Style], label: str) -> C
     ----------
     gaps : polars.DataFrame
         ``arm``, ``parameters``, ``percent``, ``percent_low``, ``percent_high``.
-    styles : dict of str to Style
-        By arm.
+    axes : sequence of LossAxis
+        Facets of each; all arms of the study are among theirs.
+    local : collection of str
+        Arms of training alone.
     label : str
         What a screen reader says.
+    across : str
+        Label of the parameters.
     """
-    federated = gaps.filter(pl.col("arm") != LOCAL)
-    facets = [_gap_facet(gaps, "")]
-    if 0 < len(federated) < len(gaps):
-        facets = [_gap_facet(gaps, "All arms"), _gap_facet(federated, "Federated arms only")]
+    facets = []
+    for axis in axes:
+        of_axis = of_arms(gaps, axis.arms)
+        federated = of_axis.filter(~pl.col("arm").is_in(list(local)))
+        if 0 < len(federated) < len(of_axis):
+            facets += [
+                _gap_facet(of_axis, _titled(axis, "All arms"), across),
+                _gap_facet(federated, _titled(axis, "Federated arms only"), across),
+            ]
+        elif len(of_axis):
+            facets.append(_gap_facet(of_axis, axis.title, across))
+    styles = group_styles([arm for axis in axes for arm in axis.arms])
     return Chart(label, tuple(facets), styles, share_x=False, share_y=False, row_height=2.8)
 
 
-def _gap_facet(gaps: pl.DataFrame, title: str) -> Facet:
+def _titled(axis: LossAxis, title: str) -> str:
+    return f"{axis.title}: {title[0].lower()}{title[1:]}" if axis.title else title
+
+
+def _gap_facet(gaps: pl.DataFrame, title: str, across: str) -> Facet:
     arms = in_order(gaps)
     series = []
     for place, arm in enumerate(arms):
@@ -88,7 +117,7 @@ def _gap_facet(gaps: pl.DataFrame, title: str) -> Facet:
         aside = 1.05 ** (place - (len(arms) - 1) / 2)
         series.append(Intervals(arm, size, middle, low, high, joined=True, aside=aside))
     return Facet(
-        Axis(_SIZE, "log", counts=True, values=tuple(floats(gaps, "parameters"))),
+        Axis(across, "log", counts=True, values=tuple(floats(gaps, "parameters"))),
         Axis("Loss above centralised (%)", from_zero=True),
         tuple(series),
         title,
@@ -96,18 +125,27 @@ def _gap_facet(gaps: pl.DataFrame, title: str) -> Facet:
     )
 
 
-def chart_sites(sites: pl.DataFrame, across: str, styles: Mapping[str, Style]) -> Chart:
-    """Held-out loss at each site, a row a site and a mark an arm.
+def chart_sites(sites: pl.DataFrame, axes: Sequence[LossAxis], styles: Mapping[str, Style]) -> Chart:
+    """Held-out loss at each site, a facet a measure, a row a site and a mark an arm.
 
     Parameters
     ----------
     sites : polars.DataFrame
         ``arm``, ``site``, ``loss``, ``low``, ``high`` (smallest and largest over seeds).
-    across : str
-        Label of the loss.
+    axes : sequence of LossAxis
     styles : dict of str to Style
         By arm.
     """
+    facets = [_site_facet(of_axis, axis) for axis in axes if len(of_axis := of_arms(sites, axis.arms))]
+    marks = max(len(facet.series) for facet in facets)
+    names = max(len(facet.y.names) for facet in facets)
+    height = 0.7 + max(0.34, 0.07 * marks) * names
+    return Chart(
+        "Loss at each site, by arm", tuple(facets), styles, share_x=False, share_y=False, row_height=height
+    )
+
+
+def _site_facet(sites: pl.DataFrame, axis: LossAxis) -> Facet:
     names = sites.group_by("site").agg(pl.col("loss").mean()).sort("loss", "site")["site"].to_list()
     arms = in_order(sites)
     series = []
@@ -120,9 +158,7 @@ def chart_sites(sites: pl.DataFrame, across: str, styles: Mapping[str, Style]) -
                 arm, floats(of_arm, "loss"), rows, floats(of_arm, "low"), floats(of_arm, "high"), along="x"
             )
         )
-    facet = Facet(Axis(across), Axis("", names=tuple(names)), tuple(series))
-    height = 0.7 + max(0.34, 0.07 * len(arms)) * len(names)
-    return Chart("Loss at each site, by arm", (facet,), styles, row_height=height)
+    return Facet(Axis(axis.label), Axis("", names=tuple(names)), tuple(series), axis.title)
 
 
 def in_order(table: pl.DataFrame) -> list[str]:

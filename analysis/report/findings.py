@@ -1,6 +1,6 @@
 """Everything that a report says about a study, computed once, before any wording or drawing."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -14,7 +14,7 @@ from analysis.laws.law import ScalingLaw
 from analysis.laws.power_law import PowerLaw, PurePowerLaw
 from analysis.report.sweeps import Sweep, find_sweeps
 from analysis.solvers.objective import LOG_SQUARES
-from analysis.tables.arms import CENTRALISED, LOCAL
+from analysis.tables.peers import Peers
 from analysis.tables.records import LOSSES, Runs, at_largest_budget
 from analysis.tables.sample import Sample, take_sample
 from analysis.uncertainty.bootstrap import resample
@@ -42,23 +42,24 @@ class Findings:
     curve_runs : polars.DataFrame
         Runs behind the L(N) curves: each arm and size at its largest token budget.
     curves : dict of str to Fit
-        By arm, N all parameters: the law that is drawn, one for all arms.
+        By arm, N all parameters: the law that is drawn, one for all arms of an objective.
     fits : tuple of Fit
         Every fit: both power laws under both ways to count N, and L(N, D).
     refusals : tuple of Refusal
     means : dict of str to SizeMeans
         By arm.
     gaps : tuple of Gap
-        To centralised training.
+        To centralised training of the same model.
     differences : dict of str to Interval
-        Exponent of the drawn law minus that of centralised training, by arm.
+        Exponent of the drawn law minus that of centralised training of the same model, by arm.
     closed : dict of str to Interval
         Per cent of the gap between local and centralised training that an arm closes at
-        ``largest``, by arm.
-    largest : (int, int) or None
-        Parameters and tokens of the largest size that all arms have.
+        the largest size, by arm.
+    largest : dict of str to (int, int)
+        Parameters and tokens of the largest size that all arms of a model have, by ``Peers.model``, where
+        there is one.
     at_home : tuple of AtHome
-        At ``largest``: arms against each hospital's own model on its own patients.
+        At the largest size: arms against each hospital's own model on its own patients.
     sweeps : tuple of Sweep
         Of settings that split arms.
     replicates : int
@@ -73,7 +74,7 @@ class Findings:
     gaps: tuple[Gap, ...]
     differences: Mapping[str, Interval]
     closed: Mapping[str, Interval]
-    largest: tuple[int, int] | None
+    largest: Mapping[str, tuple[int, int]]
     at_home: tuple[AtHome, ...]
     sweeps: tuple[Sweep, ...]
     replicates: int
@@ -121,8 +122,14 @@ def analyse(
             fits.append(fit)
         on_sizes = _sample(on_curve, PowerLaw(), loss, "parameters", arm)
         means[arm] = size_means(on_curve, loss, resample(on_sizes, replicates, seed))
-    largest = _largest_common(means)
-    curves = _drawn(fits)
+    largest = {
+        peers.model: point for peers in runs.peers if (point := _largest_common(peers, means)) is not None
+    }
+    curves = {
+        arm: fit
+        for arms in runs.measures.values()
+        for arm, fit in _drawn([fit for fit in fits if fit.group in arms]).items()
+    }
     return Findings(
         unit=unit,
         curve_runs=curve_runs,
@@ -130,11 +137,21 @@ def analyse(
         fits=tuple(fits),
         refusals=tuple(dict.fromkeys(refusals)),
         means=means,
-        gaps=_gaps(means),
-        differences=_differences(curves),
-        closed=_closed(means, largest),
+        gaps=tuple(gap for peers in runs.peers for gap in _gaps(peers, means)),
+        differences={arm: one for peers in runs.peers for arm, one in _differences(peers, curves).items()},
+        closed={
+            arm: share
+            for peers in runs.peers
+            for arm, share in _closed(peers, means, largest.get(peers.model)).items()
+        },
         largest=largest,
-        at_home=compare_at_home(runs_at(curve_runs, largest), unit),
+        at_home=tuple(
+            compared
+            for peers in runs.peers
+            for compared in compare_at_home(
+                runs_at(of_arms(curve_runs, peers.arms), largest.get(peers.model)), peers.local, unit
+            )
+        ),
         sweeps=find_sweeps(runs, loss),
         replicates=replicates,
     )
@@ -155,7 +172,7 @@ def _sample(table: pl.DataFrame, law: ScalingLaw, loss: str, size: str, arm: str
     return take_sample(lettered, law.inputs, law.target, arm)
 
 
-def _drawn(fits: list[Fit]) -> dict[str, Fit]:
+def _drawn(fits: Sequence[Fit]) -> dict[str, Fit]:
     """The law with an irreducible loss, by arm, where the runs of every arm determine it; else without."""
     of_size = [fit for fit in fits if fit.columns == ("parameters",)]
     bent, straight = (
@@ -166,9 +183,14 @@ def _drawn(fits: list[Fit]) -> dict[str, Fit]:
     )
 
 
-def _largest_common(means: Mapping[str, SizeMeans]) -> tuple[int, int] | None:
-    common = set.intersection(*(set(arm.points) for arm in means.values()))
+def _largest_common(peers: Peers, means: Mapping[str, SizeMeans]) -> tuple[int, int] | None:
+    common = set.intersection(*(set(means[arm].points) for arm in peers.arms))
     return max(common, default=None)
+
+
+def of_arms(table: pl.DataFrame, arms: Collection[str]) -> pl.DataFrame:
+    """Rows of some arms."""
+    return table.filter(pl.col("arm").is_in(list(arms)))
 
 
 def runs_at(table: pl.DataFrame, point: tuple[int, int] | None) -> pl.DataFrame:
@@ -178,35 +200,38 @@ def runs_at(table: pl.DataFrame, point: tuple[int, int] | None) -> pl.DataFrame:
     return table.filter(pl.col("parameters") == point[0], pl.col("tokens") == point[1])
 
 
-def _gaps(means: Mapping[str, SizeMeans]) -> tuple[Gap, ...]:
-    if CENTRALISED not in means:
-        return ()
-    return tuple(
+def _gaps(peers: Peers, means: Mapping[str, SizeMeans]) -> list[Gap]:
+    reference = peers.centralised
+    if not reference:
+        return []
+    return [
         gap
-        for arm, of_arm in means.items()
-        if arm != CENTRALISED
-        for gap in gaps(arm, of_arm, CENTRALISED, means[CENTRALISED])
-    )
+        for arm in peers.arms
+        if arm != reference
+        for gap in gaps(arm, means[arm], reference, means[reference])
+    ]
 
 
-def _differences(curves: Mapping[str, Fit]) -> dict[str, Interval]:
+def _differences(peers: Peers, curves: Mapping[str, Fit]) -> dict[str, Interval]:
     """Exponents are compared under one law only."""
-    reference = curves.get(CENTRALISED)
+    reference = curves.get(peers.centralised)
     if reference is None:
         return {}
     return {
-        arm: exponent_difference(fit, reference)
-        for arm, fit in curves.items()
-        if arm != CENTRALISED and type(fit.law) is type(reference.law)
+        arm: exponent_difference(curves[arm], reference)
+        for arm in peers.arms
+        if arm in curves and arm != peers.centralised and type(curves[arm].law) is type(reference.law)
     }
 
 
-def _closed(means: Mapping[str, SizeMeans], largest: tuple[int, int] | None) -> dict[str, Interval]:
-    if largest is None or not {CENTRALISED, LOCAL} <= means.keys():
+def _closed(
+    peers: Peers, means: Mapping[str, SizeMeans], largest: tuple[int, int] | None
+) -> dict[str, Interval]:
+    if largest is None or not (peers.centralised and peers.local):
         return {}
     shares = {
-        arm: closed_share(of_arm, means[LOCAL], means[CENTRALISED], largest)
-        for arm, of_arm in means.items()
-        if arm not in (CENTRALISED, LOCAL)
+        arm: closed_share(means[arm], means[peers.local], means[peers.centralised], largest)
+        for arm in peers.arms
+        if arm not in (peers.centralised, peers.local)
     }
     return {arm: share for arm, share in shares.items() if share is not None}

@@ -1,10 +1,20 @@
 """The report's panels about loss, and all of them in the order of the page."""
 
+from dataclasses import replace
+
 import polars as pl
 
 from analysis.charts.styles import group_styles
 from analysis.report import figures, small_multiples, tables
 from analysis.report.findings import Findings
+from analysis.report.loss_axes import (
+    axis_of_arm,
+    chance_sentence,
+    loss_axes,
+    references,
+    size_label,
+    training_axes,
+)
 from analysis.report.panel import Panel
 from analysis.report.sentences import best_settings, interval_method
 from analysis.report.sweeps import Sweep
@@ -39,10 +49,6 @@ def _describe_runs(table: pl.DataFrame) -> str:
     )
 
 
-def _axis(runs: Runs, findings: Findings) -> str:
-    return f"{runs.evaluated.capitalize()} loss (nats per {findings.unit})"
-
-
 def _any_intervals(findings: Findings) -> bool:
     return any(fit.resamples for fit in findings.curves.values())
 
@@ -60,7 +66,8 @@ def _sweep(sweep: Sweep) -> Panel:
 
 
 def _loss_by_size(runs: Runs, findings: Findings) -> Panel:
-    points, curves = tables.loss_points(findings), tables.loss_curves(findings)
+    points, curves = tables.loss_points(findings), tables.loss_curves(runs, findings)
+    axes = loss_axes(runs, findings)
     formulas = sorted({fit.law.formula for fit in findings.curves.values()})
     law = (
         f"Lines: {' or '.join(formulas)}, fitted to each arm; dotted beyond the sizes trained. "
@@ -73,12 +80,14 @@ def _loss_by_size(runs: Runs, findings: Findings) -> Panel:
         if runs.oracle
         else ""
     )
-    floor = runs.oracle.loss(findings.unit) if runs.oracle else None
     return Panel(
         "loss-by-size",
         f"{runs.evaluated.capitalize()} loss against model size",
-        f"A point is a run on patients never trained on. {law}{band}{dashed}{_describe_runs(points)}.",
-        figures.chart_loss_by_size(points, curves, _axis(runs, findings), floor),
+        f"A point is a run on patients never trained on. {law}{band}{dashed}{chance_sentence(axes, findings)}"
+        f"{_describe_runs(points)}.",
+        figures.chart_loss_by_size(
+            points, curves, {axis: references(axis, runs, findings) for axis in axes}, size_label(runs)
+        ),
         {"runs": points, "curves": curves},
     )
 
@@ -87,17 +96,27 @@ def _gaps(runs: Runs, findings: Findings) -> Panel | None:
     table = tables.gap_table(findings)
     if table.is_empty():
         return None
+    budget = runs.counted.removesuffix("s")
     return Panel(
         "gap",
         "What it costs not to pool the data",
-        "Geometric mean loss over seeds above that of centralised training at the same size and token "
-        f"budget. Bars: {interval_method(findings)}, seeds paired where both arms have them. "
+        f"Geometric mean loss over seeds above that of centralised training{_of_the_same_model(runs)} at the "
+        f"same size and {budget} budget. Bars: {interval_method(findings)}, seeds paired where both arms "
+        "have them. "
         f"Seeds a point: {', '.join(str(seeds) for seeds in sorted(table['seeds'].unique()))}.",
         figures.chart_gaps(
-            table, group_styles(runs.arms), "Loss above centralised training against parameters"
+            table,
+            loss_axes(runs, findings),
+            [peers.local for peers in runs.peers],
+            "Loss above centralised training against parameters",
+            size_label(runs),
         ),
         {"gaps": table},
     )
+
+
+def _of_the_same_model(runs: Runs) -> str:
+    return " of the same family and objective" if len(runs.peers) > 1 else ""
 
 
 def _loss_by_tokens(runs: Runs, findings: Findings) -> Panel | None:
@@ -106,32 +125,50 @@ def _loss_by_tokens(runs: Runs, findings: Findings) -> Panel | None:
         return None
     return Panel(
         "loss-by-tokens",
-        f"{runs.evaluated.capitalize()} loss against tokens",
-        "Lines: L(N, D) = E + A / N^alpha + B / D^beta, fitted to all runs of an arm; D is the token "
-        f"budget, in which repeated tokens count each time. {_describe_runs(points)}.",
-        small_multiples.chart_loss_by_tokens(points, curves, _axis(runs, findings)),
+        f"{runs.evaluated.capitalize()} loss against {runs.counted}",
+        "Lines: L(N, D) = E + A / N^alpha + B / D^beta, fitted to all runs of an arm; D is the "
+        f"{runs.counted.removesuffix('s')} budget, in which repeated {runs.counted} count each time. "
+        f"{_describe_runs(points)}.",
+        small_multiples.chart_loss_by_tokens(
+            points, curves, runs.counted, axis_of_arm(loss_axes(runs, findings))
+        ),
         {"runs": points, "curves": curves},
     )
 
 
 def _sites(runs: Runs, findings: Findings) -> Panel | None:
     table = tables.site_table(runs, findings)
-    if table.is_empty() or findings.largest is None:
+    if table.is_empty():
         return None
-    styles = group_styles([*runs.arms, tables.OWN_SITE])
+    own = {peers.local: tables.own_site(peers.local) for peers in runs.peers if peers.local}
+    axes = [
+        replace(axis, arms=(*axis.arms, *(own[arm] for arm in axis.arms if arm in own)))
+        for axis in loss_axes(runs, findings)
+    ]
     local = (
-        f" '{LOCAL}' is the mean over all sites' models, '{tables.OWN_SITE}' the model that the site trained "
-        "on its own patients."
-        if LOCAL in runs.arms
+        f" '{LOCAL}' is the mean over all sites' models, '{tables.own_site(LOCAL)}' the model that the site "
+        "trained on its own patients."
+        if own
         else ""
     )
     return Panel(
         "sites",
         "The same, hospital by hospital",
-        f"Loss on each site's own {runs.evaluated} patients at {count(findings.largest[0])} parameters, "
+        f"Loss on each site's own {runs.evaluated} patients at {_largest_sizes(findings)} parameters, "
         f"mean over seeds; the line spans the seeds.{local}",
-        figures.chart_sites(table, _axis(runs, findings), styles),
+        figures.chart_sites(table, axes, group_styles([*runs.arms, *own.values()])),
         {"sites": table},
+    )
+
+
+def _largest_sizes(findings: Findings) -> str:
+    """The largest size of each model; of one that has no name the size alone."""
+    models: dict[int, list[str]] = {}
+    for model, (parameters, _) in findings.largest.items():
+        models.setdefault(parameters, []).append(model)
+    return " or ".join(
+        f"{count(parameters)} ({', '.join(names)})" if any(names) else count(parameters)
+        for parameters, names in models.items()
     )
 
 
@@ -144,6 +181,6 @@ def _training(runs: Runs, findings: Findings) -> Panel | None:
         "Training curves",
         "Loss on training batches, mean over replicas and seeds, in groups of steps. Not comparable with "
         "evaluation loss, and in the local and federated arms each replica sees its own site only.",
-        small_multiples.chart_training(table),
+        small_multiples.chart_training(table, runs.counted, training_axes(runs)),
         {"training": table},
     )

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from analysis.report.cautions import cautions
 from analysis.report.findings import Findings, analyse
 from analysis.report.fit_tables import fit_tables, refused, seed_noise_text
+from analysis.report.loss_words import loss_headings, measured, pooled
 from analysis.report.page import render_page, write_page
 from analysis.report.panel import Panel
 from analysis.report.panels import build_panels
@@ -49,7 +51,11 @@ class Report:
             "exponent_differences": {arm: asdict(value) for arm, value in findings.differences.items()},
             "gap_closed_percent": {arm: asdict(value) for arm, value in findings.closed.items()},
             "at_home": [asdict(compared) for compared in findings.at_home],
-            "largest_common_size": findings.largest,
+            "largest_common_size": _only(findings.largest.values()),
+            "models": [
+                asdict(peers) | {"largest_common_size": findings.largest.get(peers.model)}
+                for peers in self.runs.peers
+            ],
             "oracle": asdict(self.runs.oracle) if self.runs.oracle else None,
             "figures": {
                 panel.key: {name: table.to_dicts() for name, table in panel.data.items()}
@@ -110,6 +116,11 @@ def render(report: Report) -> str:
         fit_tables=fit_tables(findings.fits, tuple(findings.curves.values())),
         refusals=refused(findings.refusals),
         unit=findings.unit,
+        counted=runs.counted,
+        measured=measured(runs, findings.unit),
+        pooled=pooled(runs, findings.unit),
+        loss_headings=loss_headings(runs),
+        models=len(runs.peers),
         evaluated=runs.evaluated,
         differing=_differing_text(runs),
         method=interval_method(findings),
@@ -138,11 +149,16 @@ def facts(runs: Runs) -> dict[str, str]:
         "seeds": ", ".join(str(seed) for seed in sorted(table["seed"].unique())),
         "sites": spans["sites"],
         "patients evaluated": ", ".join(f"{n:,}" for n in sorted(table["patients"].unique())),
-        "token budget": spans["tokens"],
-        "tokens trained on": spans["trained_tokens"],
-        "unique tokens": spans["unique_tokens"],
+        f"{runs.counted.removesuffix('s')} budget": spans["tokens"],
+        f"{runs.counted} trained on": spans["trained_tokens"],
+        f"unique {runs.counted}": spans["unique_tokens"],
         "epochs": spans["epochs"],
     }
+
+
+def _only(sizes: Collection[tuple[int, int]]) -> tuple[int, int] | None:
+    """The largest common size of a study of one model."""
+    return next(iter(sizes)) if len(sizes) == 1 else None
 
 
 def _default_title(folder: Path) -> str:

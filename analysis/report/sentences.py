@@ -1,10 +1,12 @@
 """What the numbers say, in sentences computed from them."""
 
+from collections.abc import Collection
 from typing import Any
 
-from analysis.report.findings import Findings
+from analysis.report.findings import Findings, of_arms
 from analysis.report.sweeps import Sweep
-from analysis.tables.arms import CENTRALISED, LOCAL
+from analysis.tables.measures import Measure
+from analysis.tables.peers import Peers
 from analysis.tables.records import Runs
 from analysis.uncertainty.bootstrap import POOLED_DEVIATIONS
 from analysis.uncertainty.interval_text import interval_text
@@ -34,9 +36,13 @@ def kind_label(synthetic: set[bool]) -> tuple[str, str]:
 
 def headline(runs: Runs, findings: Findings) -> list[str]:
     """The main findings, most important first; one sentence each."""
-    sentences = [*_at_the_largest_size(runs, findings), *_at_home(findings), *_exponents(findings)]
-    sentences += [best_settings(sweep) for sweep in findings.sweeps]
-    return sentences or [_only_losses(runs, findings)]
+    sentences = [
+        *(text for peers in runs.peers for text in _at_the_largest_size(runs, peers, findings)),
+        *_at_home(findings),
+        *(text for peers in runs.peers for text in _exponents(peers, findings)),
+        *(best_settings(sweep) for sweep in findings.sweeps),
+    ]
+    return sentences or _only_losses(runs, findings)
 
 
 def best_settings(sweep: Sweep) -> str:
@@ -54,12 +60,17 @@ def _best_value(row: dict[str, Any]) -> str:
     return f"{row['value']}{'*' if row['at_edge'] else ''} at {count(row['parameters'])} parameters"
 
 
-def _at_the_largest_size(runs: Runs, findings: Findings) -> list[str]:
-    if findings.largest is None or CENTRALISED not in findings.means:
+def _at_the_largest_size(runs: Runs, peers: Peers, findings: Findings) -> list[str]:
+    largest = findings.largest.get(peers.model)
+    if largest is None:
         return []
-    parameters = findings.largest[0]
-    at_largest = {gap.arm: gap for gap in findings.gaps if (gap.parameters, gap.tokens) == findings.largest}
-    local = at_largest.pop(LOCAL, None)
+    parameters = largest[0]
+    at_largest = {
+        gap.arm: gap
+        for gap in findings.gaps
+        if gap.arm in peers.arms and (gap.parameters, gap.tokens) == largest
+    }
+    local = at_largest.pop(peers.local, None)
     sentences = []
     for arm, gap in at_largest.items():
         sentence = (
@@ -70,8 +81,9 @@ def _at_the_largest_size(runs: Runs, findings: Findings) -> list[str]:
             sentence += f": it closes {_percent(closed)} of the gap that hospitals training alone leave"
         sentences.append(sentence + ".")
     if local:
+        alone = " ".join(filter(None, ("training", peers.model, "alone")))
         sentences.append(
-            f"At {count(parameters)} parameters, hospitals training alone and scored on all hospitals' "
+            f"At {count(parameters)} parameters, hospitals {alone} and scored on all hospitals' "
             f"patients {_compared(local.percent, runs.evaluated, plural=True)} training on the pooled data."
         )
     return sentences
@@ -104,16 +116,18 @@ def _percent(interval: Interval) -> str:
     return interval_text(interval, decimals=1 if wide else None, unit=" %")
 
 
-def _exponents(findings: Findings) -> list[str]:
-    reference = findings.curves.get(CENTRALISED)
+def _exponents(peers: Peers, findings: Findings) -> list[str]:
+    reference = findings.curves.get(peers.centralised)
     if reference is None:
         return []
     alpha = reference.intervals["alpha"]
     sentences = [
-        f"Centralised loss falls with size as {reference.law.formula} with exponent "
+        f"{peers.centralised} loss falls with size as {reference.law.formula} with exponent "
         f"alpha = {interval_text(alpha)}."
     ]
     for arm, difference in findings.differences.items():
+        if arm not in peers.arms:
+            continue
         shown = interval_text(difference)
         if difference.low is None:
             sentences.append(f"{arm}'s exponent differs from it by {shown}.")
@@ -125,11 +139,17 @@ def _exponents(findings: Findings) -> list[str]:
     return sentences
 
 
-def _only_losses(runs: Runs, findings: Findings) -> str:
-    best = findings.curve_runs.sort(findings.loss).row(0, named=True)
+def _only_losses(runs: Runs, findings: Findings) -> list[str]:
+    """The lowest loss of each measure."""
+    return [_lowest_loss(runs, measure, arms, findings) for measure, arms in runs.measures.items()]
+
+
+def _lowest_loss(runs: Runs, measure: Measure, arms: Collection[str], findings: Findings) -> str:
+    best = of_arms(findings.curve_runs, arms).sort(findings.loss).row(0, named=True)
     lowest = significant(best[findings.loss], 4)
     return (
-        f"The lowest of {len(runs.table)} {runs.evaluated} losses is {lowest} nats a {findings.unit} "
+        f"The lowest of {len(of_arms(runs.table, arms))} {runs.evaluated} losses is {lowest} {measure.scale} "
+        f"a {measure.word(findings.unit)} "
         f"({best['arm']}, {count(best['parameters'])} parameters, seed {best['seed']}); "
         "these runs hold nothing to compare it with."
     )

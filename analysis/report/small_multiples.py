@@ -1,6 +1,6 @@
 """Small multiples: a facet an arm and a line a size."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import polars as pl
 
@@ -11,13 +11,17 @@ from analysis.report.figures import in_order
 from analysis.wording import count
 
 
-def chart_training(curves: pl.DataFrame) -> Chart:
+def chart_training(curves: pl.DataFrame, across: str, up: Mapping[str, Axis]) -> Chart:
     """Training loss against tokens, a facet an arm and a line a size.
 
     Parameters
     ----------
     curves : polars.DataFrame
         ``arm``, ``parameters``, ``tokens``, ``loss`` (mean over replicas and seeds).
+    across : str
+        What tokens are.
+    up : dict of str to Axis
+        Of the loss, by arm.
     """
 
     def draw(arm: str, size: int) -> list[Series]:
@@ -25,23 +29,27 @@ def chart_training(curves: pl.DataFrame) -> Chart:
         return [Line(count(size), floats(curve, "tokens"), floats(curve, "loss"))]
 
     return _facet_an_arm(
-        "Training loss against tokens, by arm and size",
+        f"Training loss against {across}, by arm and size",
         curves,
         draw,
-        Axis("Tokens trained on, all replicas together", counts=True),
-        Axis("Training loss (nats per token)"),
+        Axis(f"{across.capitalize()} trained on, all replicas together", counts=True),
+        up,
     )
 
 
-def chart_loss_by_tokens(points: pl.DataFrame, curves: pl.DataFrame, up: str) -> Chart:
+def chart_loss_by_tokens(
+    points: pl.DataFrame, curves: pl.DataFrame, across: str, up: Mapping[str, Axis]
+) -> Chart:
     """Loss against tokens at each size with the fitted L(N, D), a facet an arm.
 
     Parameters
     ----------
     points, curves : polars.DataFrame
         ``arm``, ``parameters``, ``tokens``, ``loss``.
-    up : str
-        Label of the loss.
+    across : str
+        What tokens are.
+    up : dict of str to Axis
+        Of the loss, by arm.
     """
 
     def draw(arm: str, size: int) -> list[Series]:
@@ -52,11 +60,16 @@ def chart_loss_by_tokens(points: pl.DataFrame, curves: pl.DataFrame, up: str) ->
         ]
 
     return _facet_an_arm(
-        "Loss against tokens, by size and arm",
+        f"Loss against {across}, by size and arm",
         curves,
         draw,
-        Axis("Token budget D", "log", counts=True, values=tuple(floats(points, "tokens"))),
-        Axis(up),
+        Axis(
+            f"{across.removesuffix('s').capitalize()} budget D",
+            "log",
+            counts=True,
+            values=tuple(floats(points, "tokens")),
+        ),
+        up,
     )
 
 
@@ -82,7 +95,11 @@ def chart_sweep(table: pl.DataFrame, setting: str, up: str) -> Chart:
         return [Line(count(size), x, y), Points(count(size), x, y)]
 
     return _facet_an_arm(
-        f"Loss against {setting}, by arm and size", table, draw, Axis(setting, names=tuple(values)), Axis(up)
+        f"Loss against {setting}, by arm and size",
+        table,
+        draw,
+        Axis(setting, names=tuple(values)),
+        dict.fromkeys(in_order(table), Axis(up)),
     )
 
 
@@ -91,12 +108,20 @@ def _of(table: pl.DataFrame, arm: str, size: int) -> pl.DataFrame:
 
 
 def _facet_an_arm(
-    label: str, table: pl.DataFrame, draw: Callable[[str, int], Sequence[Series]], x: Axis, y: Axis
+    label: str,
+    table: pl.DataFrame,
+    draw: Callable[[str, int], Sequence[Series]],
+    x: Axis,
+    up: Mapping[str, Axis],
 ) -> Chart:
-    """Small multiples: ``draw(arm, size)`` for each arm's facet and each size."""
+    """Small multiples: ``draw(arm, size)`` for each arm's facet and each size.
+
+    Facets share the range of the loss where all have the same axis.
+    """
     sizes = sorted(table["parameters"].unique())
     facets = (
-        Facet(x, y, tuple(one for size in sizes for one in draw(arm, size)), arm) for arm in in_order(table)
+        Facet(x, up[arm], tuple(one for size in sizes for one in draw(arm, size)), arm)
+        for arm in in_order(table)
     )
     styles = ordered_styles([count(size) for size in sizes])
-    return Chart(label, tuple(facets), styles, unit="parameters")
+    return Chart(label, tuple(facets), styles, share_y=len(set(up.values())) == 1, unit="parameters")

@@ -3,15 +3,18 @@
 import numpy as np
 import polars as pl
 
-from analysis.report.findings import Findings, runs_at
-from analysis.tables.arms import LOCAL
+from analysis.report.findings import Findings, of_arms, runs_at
 from analysis.tables.records import LOSSES, Runs, site_losses
 from wardlaw.errors import RecordError
 
 _CURVE_POINTS = 60
 _TRAINING_POINTS = 120
 _BEYOND = 2.0
-OWN_SITE = "Local, own site's model"
+
+
+def own_site(local: str) -> str:
+    """Name that the figure of sites gives to a local arm's models at home."""
+    return f"{local}, own site's model"
 
 
 def loss_points(findings: Findings) -> pl.DataFrame:
@@ -26,21 +29,22 @@ def loss_points(findings: Findings) -> pl.DataFrame:
     )
 
 
-def loss_curves(findings: Findings) -> pl.DataFrame:
-    """Fitted L(N) with its band, drawn to twice the largest size: ``arm`` to ``high``."""
-    if not findings.curves:
-        return pl.DataFrame(
+def loss_curves(runs: Runs, findings: Findings) -> pl.DataFrame:
+    """Fitted L(N) with its band, drawn to twice the largest size of a model: ``arm`` to ``high``."""
+    pieces = [
+        pl.DataFrame(
             schema={"arm": pl.String, **dict.fromkeys(("parameters", "loss", "low", "high"), pl.Float64)}
         )
-    smallest, largest = (
-        float(findings.curve_runs["parameters"].to_numpy().min()),
-        float(findings.curve_runs["parameters"].to_numpy().max()),
-    )
-    size = np.geomspace(smallest, _BEYOND * largest, _CURVE_POINTS)
-    pieces = []
-    for arm, fit in findings.curves.items():
-        loss, low, high = fit.band(size)
-        pieces.append(pl.DataFrame({"arm": arm, "parameters": size, "loss": loss, "low": low, "high": high}))
+    ]
+    for peers in runs.peers:
+        sizes = of_arms(findings.curve_runs, peers.arms)["parameters"].to_numpy()
+        size = np.geomspace(float(sizes.min()), _BEYOND * float(sizes.max()), _CURVE_POINTS)
+        for arm in peers.arms:
+            if arm in findings.curves:
+                loss, low, high = findings.curves[arm].band(size)
+                pieces.append(
+                    pl.DataFrame({"arm": arm, "parameters": size, "loss": loss, "low": low, "high": high})
+                )
     return pl.concat(pieces)
 
 
@@ -105,18 +109,19 @@ def training_curves(runs: Runs, findings: Findings) -> pl.DataFrame:
 
 
 def site_table(runs: Runs, findings: Findings) -> pl.DataFrame:
-    """Held-out loss of each arm at each site, at the largest size that all arms have.
+    """Held-out loss of each arm at each site, at the largest size that all arms of its model have.
 
     ``arm``, ``site``, ``patients``, ``loss``, and ``low`` and ``high`` (smallest and largest seed).
     In the local topology every replica is scored at every site: ``Local`` is their mean, and
     ``Local, own site's model`` is the replica that the site trained itself.
     """
     denominator = LOSSES[findings.unit].removeprefix("loss_per_") + "s"
+    local = [peers.local for peers in runs.peers if peers.local]
     pieces = []
-    for row in runs_at(findings.curve_runs, findings.largest).iter_rows(named=True):
+    for row in at_the_largest(runs, findings).iter_rows(named=True):
         losses = site_losses(runs.records[row["run"]]).with_columns(loss=pl.col("nats") / pl.col(denominator))
-        own = losses.filter(pl.col("replica") == pl.col("site")) if row["arm"] == LOCAL else losses.clear()
-        for arm, rows in ((row["arm"], losses), (OWN_SITE, own)):
+        own = losses.filter(pl.col("replica") == pl.col("site")) if row["arm"] in local else losses.clear()
+        for arm, rows in ((row["arm"], losses), (own_site(row["arm"]), own)):
             pieces.append(
                 rows.group_by("site")
                 .agg(pl.col("loss").mean(), pl.col("patients").max())
@@ -124,7 +129,7 @@ def site_table(runs: Runs, findings: Findings) -> pl.DataFrame:
             )
     if not pieces:
         return pl.DataFrame()
-    order = {arm: place for place, arm in enumerate([*runs.arms, OWN_SITE])}
+    order = {arm: place for place, arm in enumerate([*runs.arms, *map(own_site, local)])}
     return (
         pl.concat(pieces)
         .group_by("arm", "site")
@@ -136,6 +141,14 @@ def site_table(runs: Runs, findings: Findings) -> pl.DataFrame:
             seeds=pl.len(),
         )
         .sort(pl.col("arm").replace_strict(order), "site")
+    )
+
+
+def at_the_largest(runs: Runs, findings: Findings) -> pl.DataFrame:
+    """Runs at the largest size that all arms of their model have."""
+    return pl.concat(
+        runs_at(of_arms(findings.curve_runs, peers.arms), findings.largest.get(peers.model))
+        for peers in runs.peers
     )
 
 

@@ -1,10 +1,10 @@
 """Loss on hospitals outside the federation, from the records that hold ``transfer.parquet``."""
 
 import logging
+from collections.abc import Mapping
 
 import polars as pl
 
-from analysis.tables.arms import CENTRALISED
 from analysis.tables.records import LOSSES, Runs, site_losses
 from wardlaw.errors import RecordError
 from wardlaw.records import RunRecord
@@ -16,7 +16,7 @@ _POINT = ("parameters", "tokens", "outside_sites", "patients")
 
 
 def transfer_table(runs: Runs, chosen: pl.DataFrame, loss: str) -> pl.DataFrame:
-    """A row an arm and size: loss outside, and its gap to centralised training.
+    """A row an arm and size: loss outside, and its gap to centralised training of the same model.
 
     All patients of these sites count, whatever their split, since none was trained on. A run's loss
     is all nats over all tokens (or events) of a model, in the mean over its models; a row is the mean
@@ -60,7 +60,10 @@ def transfer_table(runs: Runs, chosen: pl.DataFrame, loss: str) -> pl.DataFrame:
         },
     )
     order = {arm: place for place, arm in enumerate(runs.arms)}
-    return means.join(_gaps(scored, loss), on=("arm", *_POINT), how="left").sort(
+    references = {
+        arm: peers.centralised for peers in runs.peers for arm in peers.arms if arm != peers.centralised
+    }
+    return means.join(_gaps(scored, references, loss), on=("arm", *_POINT), how="left").sort(
         pl.col("arm").replace_strict(order), *_POINT
     )
 
@@ -89,11 +92,14 @@ def _run_losses(record: RunRecord, run: str) -> dict[str, object] | None:
         return None
 
 
-def _gaps(scored: pl.DataFrame, loss: str) -> pl.DataFrame:
-    """Per cent above centralised training at the same seed: mean and range over seeds."""
-    reference = scored.filter(pl.col("arm") == CENTRALISED)
-    others = scored.filter(pl.col("arm") != CENTRALISED)
-    paired = others.join(reference, on=(*_POINT, "seed"), suffix="_pooled")
+def _gaps(scored: pl.DataFrame, references: Mapping[str, str], loss: str) -> pl.DataFrame:
+    """Per cent above the reference arm at the same seed: mean and range over seeds."""
+    others = scored.filter(pl.col("arm").is_in(list(references))).with_columns(
+        reference=pl.col("arm").replace_strict(references, return_dtype=pl.String)
+    )
+    paired = others.join(
+        scored.rename({"arm": "reference"}), on=("reference", *_POINT, "seed"), suffix="_pooled"
+    )
     percent = 100 * (pl.col(loss) / pl.col(f"{loss}_pooled") - 1)
     return paired.group_by("arm", *_POINT).agg(
         percent=percent.mean(),

@@ -1,16 +1,18 @@
 """The panel about hospitals outside the federation."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
 
-from analysis.charts.styles import group_styles
 from analysis.report.figures import chart_gaps
 from analysis.report.findings import Findings
+from analysis.report.loss_axes import loss_axes, size_label
+from analysis.report.loss_words import loss_headings
 from analysis.report.panel import Panel
 from analysis.report.transfer import transfer_table
 from analysis.tables.arms import LOCAL
-from analysis.tables.records import Runs
+from analysis.tables.records import LOSSES, Runs
 from analysis.wording import count
 
 
@@ -23,7 +25,7 @@ def transfer_panel(runs: Runs, findings: Findings) -> Panel | None:
     drawn = gaps["parameters"].n_unique() > 1
     local = (
         f" '{LOCAL}' is the mean over the hospitals' own models, the best and worst of which stand beside it."
-        if LOCAL in runs.arms
+        if any(peers.local for peers in runs.peers)
         else ""
     )
     compared = (
@@ -39,9 +41,17 @@ def transfer_panel(runs: Runs, findings: Findings) -> Panel | None:
         f"{_numbers(table, 'patients')} patients. Mean loss over seeds, in brackets the smallest and largest "
         f"seed.{local}{compared} Losses inside and outside are of different patients: compare gaps, not "
         "levels.",
-        chart_gaps(gaps, group_styles(runs.arms), "Loss above centralised, outside") if drawn else None,
+        chart_gaps(
+            gaps,
+            loss_axes(runs, findings),
+            [peers.local for peers in runs.peers],
+            "Loss above centralised, outside",
+            size_label(runs),
+        )
+        if drawn
+        else None,
         {"losses": table},
-        [_row(row) for row in table.iter_rows(named=True)],
+        [_row(row, loss_headings(runs)) for row in table.iter_rows(named=True)],
         ["Arm"],
     )
 
@@ -50,10 +60,10 @@ def _numbers(table: pl.DataFrame, column: str) -> str:
     return " or ".join(f"{number:,}" for number in sorted(table[column].unique()))
 
 
-def _row(row: dict[str, Any]) -> dict[str, str]:
+def _row(row: dict[str, Any], headings: Sequence[str]) -> dict[str, str]:
     losses = {
-        f"Nats/{unit}": _mean(row, f"loss_per_{unit}", row["seeds"], decimals=3)
-        for unit in ("token", "event")
+        heading: _mean(row, column, row["seeds"], decimals=3)
+        for heading, column in zip(headings, LOSSES.values(), strict=True)
     }
     ends = (row["best_model_per_token"], row["worst_model_per_token"])
     return {

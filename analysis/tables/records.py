@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,9 @@ from typing import Any
 import polars as pl
 
 from analysis.tables.arms import base_arm, differing_settings, effective_settings, name_arms
+from analysis.tables.measures import Measure, objective_name
+from analysis.tables.peers import Peers, peers_of
+from wardlaw.config import RunConfig
 from wardlaw.errors import RecordError
 from wardlaw.records import RunRecord, RunResult, find_records, load_record
 
@@ -63,10 +66,11 @@ class Runs:
     Attributes
     ----------
     table : polars.DataFrame
-        A row a run: ``run``, ``arm``, ``base_arm`` (topology or strategy), ``size``, ``parameters``,
-        ``non_embedding_parameters``, ``tokens`` (the budget), ``trained_tokens`` (what packing and
-        absent sites left of it), ``unique_tokens``, ``epochs``, ``flops``, ``loss_per_token``,
-        ``loss_per_event`` (nats), ``loss_at_home_per_token`` and ``loss_at_home_per_event`` (every patient
+        A row a run: ``run``, ``arm``, ``base_arm`` (topology or strategy, and the model where it reads ECG),
+        ``family``, ``objective``, ``size``, ``parameters``, ``non_embedding_parameters``, ``tokens`` (the
+        budget; of ECG, samples), ``trained_tokens`` (what packing and absent sites left of it),
+        ``unique_tokens``, ``epochs``, ``flops``, ``loss_per_token``, ``loss_per_event`` (see ``Measure``
+        for what they count), ``loss_at_home_per_token`` and ``loss_at_home_per_event`` (every patient
         scored by the own site's model; null unless each site has its own), ``seed``, ``sites``,
         ``learning_rate``, ``local_steps`` (null when not federated), ``replicas``, ``batch_tokens`` (a
         step, all replicas), ``split``, ``patients`` (evaluated), ``wall_s``, ``bytes_down``,
@@ -92,15 +96,45 @@ class Runs:
         return arms
 
     @property
+    def peers(self) -> tuple[Peers, ...]:
+        """Arms by what they may be compared with."""
+        return peers_of(self._configs, self._arm_of_run)
+
+    @property
+    def measures(self) -> dict[Measure, list[str]]:
+        """Arms by what their losses are counted in: only the losses of one measure may be compared."""
+        found: dict[Measure, list[str]] = {}
+        for peers in self.peers:
+            found.setdefault(peers.measure, []).extend(peers.arms)
+        return found
+
+    @property
     def differing(self) -> dict[str, dict[str, str]]:
         """Settings that arms do not share: the values of each arm, by setting."""
-        arms = dict(self.table.select("run", "arm").iter_rows())
-        return differing_settings({run: self.records[run].config for run in arms}, arms)
+        return self.differing_among(self.arms)
+
+    def differing_among(self, arms: Collection[str]) -> dict[str, dict[str, str]]:
+        """The same of some arms only."""
+        chosen = {run: arm for run, arm in self._arm_of_run.items() if arm in arms}
+        return differing_settings(self._configs, chosen)
+
+    @property
+    def counted(self) -> str:
+        """What a budget counts, in the plural: tokens, or samples of an ECG."""
+        return " or ".join(dict.fromkeys(f"{measure.sample}s" for measure in self.measures))
 
     @property
     def evaluated(self) -> str:
         """Split that the losses are on, in words: ``held-out``, or what it is instead."""
         return " and ".join(split.replace("_", "-") for split in sorted(self.table["split"].unique()))
+
+    @property
+    def _arm_of_run(self) -> dict[str, str]:
+        return dict(self.table.select("run", "arm").iter_rows())
+
+    @property
+    def _configs(self) -> dict[str, RunConfig]:
+        return {run: record.config for run, record in self.records.items()}
 
 
 def load_runs(folder: Path) -> Runs:
@@ -182,6 +216,8 @@ def _row(record: RunRecord) -> dict[str, Any]:
     federated = config.run.topology == "federated"
     return {
         "base_arm": base_arm(config),
+        "family": config.model.family,
+        "objective": objective_name(config.objective),
         "size": config.model.size,
         "parameters": result.parameters,
         "non_embedding_parameters": result.non_embedding_parameters,
