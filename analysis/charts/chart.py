@@ -12,6 +12,8 @@ from analysis.charts.series import Points, Series
 from analysis.charts.styles import Style
 
 _MOST_COLUMNS = 4
+# Letters of a title that four columns have room for.
+_LONG_TITLE = 26
 _CROWD = 100
 
 
@@ -104,8 +106,9 @@ class Chart:
 
     @property
     def columns(self) -> int:
-        """Facets side by side: at most four, or three where that leaves fewer gaps."""
-        return min(len(self.facets), 3 if len(self.facets) in (5, 6, 9) else _MOST_COLUMNS)
+        """Facets side by side: at most four, or three where that leaves fewer gaps or titles are long."""
+        long = any(len(facet.title) > _LONG_TITLE for facet in self.facets)
+        return min(len(self.facets), 3 if long or len(self.facets) in (5, 6, 9) else _MOST_COLUMNS)
 
     @property
     def rows(self) -> int:

@@ -43,6 +43,19 @@ class Contrast:
     paired: int
     warnings: tuple[str, ...]
 
+    def curves(self, reference: str) -> pl.DataFrame:
+        """Efficiencies as one tidy table: ``group``, ``reference``, ``kind``, ``Efficiency.curve``."""
+        tables = [
+            one.curve.select(
+                pl.lit(self.group).alias("group"),
+                pl.lit(reference).alias("reference"),
+                pl.lit(one.kind).alias("kind"),
+                pl.all(),
+            )
+            for one in self.efficiencies
+        ]
+        return pl.concat(tables) if tables else pl.DataFrame()
+
     def to_json(self) -> dict[str, Any]:
         """For machines."""
         return {
@@ -83,16 +96,7 @@ class Comparison:
     @property
     def curves(self) -> pl.DataFrame:
         """All efficiencies as one tidy table: ``group``, ``reference``, ``kind``, ``Efficiency.curve``."""
-        tables = [
-            one.curve.select(
-                pl.lit(contrast.group).alias("group"),
-                pl.lit(self.reference).alias("reference"),
-                pl.lit(one.kind).alias("kind"),
-                pl.all(),
-            )
-            for contrast in self.contrasts
-            for one in contrast.efficiencies
-        ]
+        tables = [contrast.curves(self.reference) for contrast in self.contrasts]
         return pl.concat(tables) if tables else pl.DataFrame()
 
     def summary(self) -> str:

@@ -76,12 +76,12 @@ def _efficiency(comparison: Comparison) -> Panel | None:
         f"How many times less than {comparison.reference} a group takes to the same loss; above 1 it takes "
         f"less. By definition {'; '.join(definitions)}. These definitions are this project's own. Bands: "
         "95 %, absent where replicates never get there; dotted where a group's runs do not reach so far.",
-        _chart_efficiency(table, comparison.reference, group_styles(list(comparison.fits))),
+        chart_efficiency(table, comparison.reference, group_styles(list(comparison.fits))),
         {"efficiency": table},
     )
 
 
-def _chart_efficiency(table: pl.DataFrame, reference: str, styles: Mapping[str, Style]) -> Chart:
+def chart_efficiency(table: pl.DataFrame, reference: str, styles: Mapping[str, Style]) -> Chart:
     """Efficiency against the loss that is equal, a facet a kind and a line a group.
 
     Parameters
@@ -94,7 +94,8 @@ def _chart_efficiency(table: pl.DataFrame, reference: str, styles: Mapping[str, 
     """
     defined = table.filter(pl.col("efficiency").is_not_null()).sort("level")
     values = floats(defined, "efficiency")
-    wide = values.max() > _WIDE * values.min()
+    # The reference's own, 1, is drawn too.
+    wide = max(1.0, values.max()) > _WIDE * min(1.0, values.min())
     axis = Axis("Efficiency", "log" if wide else "linear", values=tuple(values) if wide else ())
     facets = []
     for (kind,), of_kind in defined.group_by("kind", maintain_order=True):

@@ -8,8 +8,12 @@ import polars as pl
 from analysis.charts.chart import Axis, Chart, Facet, Reference
 from analysis.charts.series import Intervals, Line, Points, Series, bounded_band, floats
 from analysis.charts.styles import Style, group_styles
+from analysis.isoflop.budgets import near_values
 from analysis.report.findings import of_arms
 from analysis.report.loss_axes import LossAxis
+
+# Sizes of two families that differ by less are one rung of their ladders.
+_SAME_RUNG = 0.4
 
 
 def chart_loss_by_size(
@@ -50,7 +54,7 @@ def _size_facet(
         of_arm, curve = (table.filter(pl.col("arm") == arm) for table in (points, curves))
         series += fitted_curve(curve, arm, "parameters", float(floats(of_arm, "parameters").max()))
         series.append(Points(arm, floats(of_arm, "parameters"), floats(of_arm, "loss"), _seed_notes(of_arm)))
-    size = Axis(across, "log", counts=True, values=tuple(floats(points, "parameters")))
+    size = _size_axis(points, across)
     return Facet(size, Axis(axis.label), tuple(series), axis.title, lines)
 
 
@@ -117,12 +121,19 @@ def _gap_facet(gaps: pl.DataFrame, title: str, across: str) -> Facet:
         aside = 1.05 ** (place - (len(arms) - 1) / 2)
         series.append(Intervals(arm, size, middle, low, high, joined=True, aside=aside))
     return Facet(
-        Axis(across, "log", counts=True, values=tuple(floats(gaps, "parameters"))),
+        _size_axis(gaps, across),
         Axis("Loss above centralised (%)", from_zero=True),
         tuple(series),
         title,
         (Reference(0.0),),
     )
+
+
+def _size_axis(table: pl.DataFrame, across: str) -> Axis:
+    """The axis of parameters, labelled at the sizes of a rung: two families' are one label."""
+    sizes = np.unique(floats(table, "parameters"))
+    _, first = np.unique(near_values(sizes, _SAME_RUNG), return_index=True)
+    return Axis(across, "log", counts=True, values=tuple(sizes[first]))
 
 
 def chart_sites(sites: pl.DataFrame, axes: Sequence[LossAxis], styles: Mapping[str, Style]) -> Chart:

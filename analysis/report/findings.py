@@ -12,6 +12,7 @@ from analysis.fits.fit import Fit, determines_exponent, fit_sample
 from analysis.laws.chinchilla import Chinchilla
 from analysis.laws.law import ScalingLaw
 from analysis.laws.power_law import PowerLaw, PurePowerLaw
+from analysis.report.families import FamilyContrast, contrast_families
 from analysis.report.sweeps import Sweep, find_sweeps
 from analysis.solvers.objective import LOG_SQUARES
 from analysis.tables.peers import Peers
@@ -58,6 +59,8 @@ class Findings:
     largest : dict of str to (int, int)
         Parameters and tokens of the largest size that all arms of a model have, by ``Peers.model``, where
         there is one.
+    families : tuple of FamilyContrast
+        Families of one objective against each other.
     at_home : tuple of AtHome
         At the largest size: arms against each hospital's own model on its own patients.
     sweeps : tuple of Sweep
@@ -75,6 +78,7 @@ class Findings:
     differences: Mapping[str, Interval]
     closed: Mapping[str, Interval]
     largest: Mapping[str, tuple[int, int]]
+    families: tuple[FamilyContrast, ...]
     at_home: tuple[AtHome, ...]
     sweeps: tuple[Sweep, ...]
     replicates: int
@@ -145,6 +149,7 @@ def analyse(
             for arm, share in _closed(peers, means, largest.get(peers.model)).items()
         },
         largest=largest,
+        families=contrast_families(runs.peers, curves),
         at_home=tuple(
             compared
             for peers in runs.peers

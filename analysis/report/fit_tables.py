@@ -9,17 +9,22 @@ from analysis.uncertainty.interval_text import interval_text
 from analysis.wording import significant
 
 
-def fit_tables(fits: Sequence[Fit], drawn: Collection[Fit]) -> list[dict[str, Any]]:
-    """The fits as a page shows them: a table a law and way of counting N, warnings gathered below."""
+def fit_tables(
+    fits: Sequence[Fit], drawn: Collection[Fit], apart: str = "embeddings"
+) -> list[dict[str, Any]]:
+    """The fits as a page shows them: a table a law and way of counting N, warnings gathered below.
+
+    ``apart`` says what is not counted in ``non_embedding_parameters``.
+    """
     groups: dict[tuple[str, str], list[Fit]] = {}
     for fit in fits:
-        counted = "without embeddings" if "non_embedding_parameters" in fit.columns else "all parameters"
-        groups.setdefault((fit.law.formula, counted), []).append(fit)
+        left_out = apart if "non_embedding_parameters" in fit.columns else ""
+        groups.setdefault((fit.law.formula, left_out), []).append(fit)
     shown = {id(fit) for fit in drawn}
     tables = [
         {
             "formula": formula,
-            "counted": counted,
+            "apart": left_out,
             "drawn": any(id(fit) in shown for fit in together),
             "source": together[0].law.source,
             "how": _how(together),
@@ -27,7 +32,7 @@ def fit_tables(fits: Sequence[Fit], drawn: Collection[Fit]) -> list[dict[str, An
             "rows": [_fit_row(fit) for fit in together],
             "warnings": _gathered_warnings(together),
         }
-        for (formula, counted), together in groups.items()
+        for (formula, left_out), together in groups.items()
     ]
     return sorted(tables, key=lambda table: not table["drawn"])
 

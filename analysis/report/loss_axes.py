@@ -7,6 +7,7 @@ import numpy as np
 
 from analysis.charts.chart import Axis, Reference
 from analysis.report.findings import Findings, of_arms
+from analysis.report.loss_words import apart
 from analysis.tables.measures import Measure
 from analysis.tables.records import Runs
 from analysis.wording import significant
@@ -61,8 +62,7 @@ def training_axes(runs: Runs) -> dict[str, Axis]:
 
 def size_label(runs: Runs) -> str:
     """What all parameters are: of EHR with embeddings, of ECG with the objective's heads."""
-    counted = ("heads" if measure.sample == "sample" else "embeddings" for measure in runs.measures)
-    return f"Parameters N ({' or '.join(dict.fromkeys(counted))} included)"
+    return f"Parameters N ({apart(runs)} included)"
 
 
 def references(axis: LossAxis, runs: Runs, findings: Findings) -> tuple[Reference, ...]:

@@ -20,6 +20,11 @@ def pooled(runs: Runs, unit: str) -> str:
     return f"all {scales} over all {_listed(f'{measure.word(unit)}s' for measure in runs.measures)}"
 
 
+def apart(runs: Runs) -> str:
+    """What the second way to count parameters leaves out: embeddings, or an ECG objective's heads."""
+    return _listed("heads" if measure.sample == "sample" else "embeddings" for measure in runs.measures)
+
+
 def loss_headings(runs: Runs) -> tuple[str, ...]:
     """Headings of the two losses of a run: ``Nats/token`` and ``Nats/event``."""
     return tuple(_heading(list(runs.measures), unit) for unit in LOSSES)

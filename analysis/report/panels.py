@@ -6,6 +6,7 @@ import polars as pl
 
 from analysis.charts.styles import group_styles
 from analysis.report import figures, small_multiples, tables
+from analysis.report.family_panels import family_panels
 from analysis.report.findings import Findings
 from analysis.report.loss_axes import (
     axis_of_arm,
@@ -31,6 +32,7 @@ def build_panels(runs: Runs, findings: Findings) -> list[Panel]:
         *(_sweep(sweep) for sweep in findings.sweeps),
         _loss_by_size(runs, findings),
         _gaps(runs, findings),
+        *family_panels(findings.families),
         _loss_by_tokens(runs, findings),
         _sites(runs, findings),
         transfer_panel(runs, findings),

@@ -11,7 +11,7 @@ from typing import Any
 from analysis.report.cautions import cautions
 from analysis.report.findings import Findings, analyse
 from analysis.report.fit_tables import fit_tables, refused, seed_noise_text
-from analysis.report.loss_words import loss_headings, measured, pooled
+from analysis.report.loss_words import apart, loss_headings, measured, pooled
 from analysis.report.page import render_page, write_page
 from analysis.report.panel import Panel
 from analysis.report.panels import build_panels
@@ -49,6 +49,7 @@ class Report:
             "fits": [fit.to_json() for fit in findings.fits],
             "not_fitted": [asdict(refusal) for refusal in findings.refusals],
             "exponent_differences": {arm: asdict(value) for arm, value in findings.differences.items()},
+            "families": [one.to_json() for one in findings.families],
             "gap_closed_percent": {arm: asdict(value) for arm, value in findings.closed.items()},
             "at_home": [asdict(compared) for compared in findings.at_home],
             "largest_common_size": _only(findings.largest.values()),
@@ -113,10 +114,11 @@ def render(report: Report) -> str:
         headline=headline(runs, findings),
         cautions=cautions(runs, findings),
         grouped_by="Arm",
-        fit_tables=fit_tables(findings.fits, tuple(findings.curves.values())),
+        fit_tables=fit_tables(findings.fits, tuple(findings.curves.values()), apart(runs)),
         refusals=refused(findings.refusals),
         unit=findings.unit,
         counted=runs.counted,
+        apart=apart(runs),
         measured=measured(runs, findings.unit),
         pooled=pooled(runs, findings.unit),
         loss_headings=loss_headings(runs),

@@ -107,6 +107,11 @@ def _of(table: pl.DataFrame, arm: str, size: int) -> pl.DataFrame:
     return table.filter((pl.col("arm") == arm) & (pl.col("parameters") == size))
 
 
+def _sizes(table: pl.DataFrame, arm: str) -> list[int]:
+    sizes: list[int] = sorted(table.filter(pl.col("arm") == arm)["parameters"].unique())
+    return sizes
+
+
 def _facet_an_arm(
     label: str,
     table: pl.DataFrame,
@@ -118,10 +123,9 @@ def _facet_an_arm(
 
     Facets share the range of the loss where all have the same axis.
     """
-    sizes = sorted(table["parameters"].unique())
     facets = (
-        Facet(x, up[arm], tuple(one for size in sizes for one in draw(arm, size)), arm)
+        Facet(x, up[arm], tuple(one for size in _sizes(table, arm) for one in draw(arm, size)), arm)
         for arm in in_order(table)
     )
-    styles = ordered_styles([count(size) for size in sizes])
+    styles = ordered_styles([count(size) for size in sorted(table["parameters"].unique())])
     return Chart(label, tuple(facets), styles, share_y=len(set(up.values())) == 1, unit="parameters")
