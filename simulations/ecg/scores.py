@@ -116,7 +116,9 @@ def score_run(
                 logger.info("%s: %s has no head of its own", record.folder.name, config.objective.name)
                 continue
             rows += _method_rows(record, setting, replica, model, method, resamples)
-    table = pl.DataFrame(rows)
+    # Numbers that do not exist are null, and no column is of nulls alone: tables of runs can be joined.
+    table = pl.DataFrame(rows, schema_overrides={"strategy": pl.String}, infer_schema_length=None)
+    table = table.fill_nan(None)
     if rows:
         write_atomically(record.folder / "ecg_scores.parquet", table.write_parquet)
         write_atomically(record.folder / "downstream.parquet", _downstream(table).write_parquet)
@@ -222,14 +224,12 @@ def _places(setting: Setting, home: str | None) -> Iterator[tuple[str, str, Rows
     """Each group of records that is scored together: where, site, and which of the records asked."""
     sites = setting.asked.sites
     at_run = np.arange(len(sites)) < len(setting.seen)
+    groups = {SEEN: at_run, UNSEEN: ~at_run}
     if home:
+        groups = {HOME: at_run & (sites == home), ELSEWHERE: at_run & (sites != home), UNSEEN: ~at_run}
         yield SEEN, ALL, at_run
-        yield HOME, home, at_run & (sites == home)
-        groups = {ELSEWHERE: at_run & (sites != home), UNSEEN: ~at_run}
-    else:
-        groups = {SEEN: at_run, UNSEEN: ~at_run}
     for where, group in groups.items():
-        if group.any():
+        if group.any() and where != HOME:
             yield where, ALL, group
         for site in np.unique(sites[group]).tolist():
             yield where, site, group & (sites == site)

@@ -48,18 +48,23 @@ def ecg_scores(
     for record in records:
         rows = score_run(record, methods, outside, bootstrap)
         typer.echo(told(record.folder.name, rows))
-        scored.append(rows)
+        if not rows.is_empty():
+            scored.append(rows)
+    if not scored:
+        raise ConfigError(
+            "no method is for the models of these runs", where="--method", remedy="Add linear, or attention"
+        )
     if table:
-        write_atomically(table, pl.concat(rows for rows in scored if len(rows)).write_csv)
+        write_atomically(table, pl.concat(scored).write_csv)
         typer.echo(f"-> {table}")
 
 
 def told(run: str, rows: pl.DataFrame) -> str:
     """A run's rows about all sites of a kind, as a table with 95 % intervals."""
-    lines = [run, f"  {'replica':12}{'method':11}{'where':11}{'records':>8}{'classes':>8}"]
-    lines[1] += "".join(f"  {name:24}" for name in SHOWN)
-    if not len(rows):
+    if rows.is_empty():
         return f"{run}\n  no method is for this model"
+    columns = "".join(f"  {name:24}" for name in SHOWN)
+    lines = [run, f"  {'replica':12}{'method':11}{'where':11}{'records':>8}{'classes':>8}{columns}"]
     for row in rows.filter((pl.col("site") == ALL) | (pl.col("where") == HOME)).iter_rows(named=True):
         line = (
             f"  {row['replica']:12}{row['method']:11}{row['where']:11}{row['records']:>8,}{row['classes']:>8}"
@@ -68,5 +73,8 @@ def told(run: str, rows: pl.DataFrame) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _figure(row: dict[str, float], name: str) -> str:
-    return f"{row[name]:.3f} [{row[f'{name}_low']:.3f}, {row[f'{name}_high']:.3f}]"
+def _figure(row: dict[str, float | None], name: str) -> str:
+    value, low, high = (
+        "-" if row[key] is None else f"{row[key]:.3f}" for key in (name, f"{name}_low", f"{name}_high")
+    )
+    return f"{value} [{low}, {high}]"

@@ -1,6 +1,7 @@
 """Linear probe: what a logistic regression makes of frozen, mean-pooled features."""
 
 import numpy as np
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from torch import Tensor
 
 from client.ecg.evaluation.answers import Answers, Cohorts, learnable
@@ -27,8 +28,10 @@ def linear_answers(model: EcgModel, cohorts: Cohorts, config: RunConfig) -> Answ
     answered = learnable(cohorts.train.labels)
     questions = np.concatenate([tuning, asked])
     probabilities = np.zeros((len(questions), len(answered)))
-    for number in np.flatnonzero(answered):
-        probabilities[:, number] = fit_probe(
-            (train, labels[:, number]), (tuning, chosen_by[:, number]), questions
-        )
+    # Small products on many threads mostly wait for each other.
+    with threadpool_limits(config.train.threads):
+        for number in np.flatnonzero(answered):
+            probabilities[:, number] = fit_probe(
+                (train, labels[:, number]), (tuning, chosen_by[:, number]), questions
+            )
     return Answers(probabilities[: len(tuning)], probabilities[len(tuning) :], answered)
