@@ -24,7 +24,7 @@ def taken_apart(
     Raises
     ------
     RecordError
-        If no column is named, or a value is not there.
+        If no column is named, a value is not there, or groups are of different objectives.
     """
     name = group_columns(table, column)
     if not name:
@@ -36,17 +36,28 @@ def taken_apart(
     parts = {part.group_name: part for part in split_groups(table, name)}
     first = _find(parts, reference, name, "--reference")
     wanted = [_find(parts, value, name, "--against") for value in against]
+    apart = [value for value in parts if parts[value].objectives != parts[first].objectives]
+    if unlike := [value for value in wanted if value in apart]:
+        raise RecordError(
+            f"losses of '{unlike[0]}' and of '{first}' are of different objectives and cannot be compared",
+            where="--against",
+            remedy="Compare arms of one objective",
+        )
     if first in wanted:
         raise RecordError(f"'{first}' is the reference itself", where="--against")
-    others = dict.fromkeys(wanted or [value for value in parts if value != first])
+    others = dict.fromkeys(wanted or [value for value in parts if value != first and value not in apart])
     if not others:
         raise RecordError(
-            f"'{first}' is the only value of {name}", where=table.source, remedy="Compare two groups of runs"
+            f"'{first}' is the only value of {name}{' of its objective' if apart else ''}",
+            where=table.source,
+            remedy="Compare two groups of runs",
         )
     chosen = {value: _sorted(parts[value]) for value in (first, *others)}
     unnamed = len(table.rows) - sum(len(part.rows) for part in parts.values())
-    warnings = (f"{unnamed} runs have no {name} and are in no group",) if unnamed else ()
-    return name, chosen, warnings
+    warnings = [f"{unnamed} runs have no {name} and are in no group"] if unnamed else []
+    if apart and not wanted:
+        warnings.append(f"not compared, since their losses are of other objectives: {', '.join(apart)}")
+    return name, chosen, tuple(warnings)
 
 
 def _find(parts: dict[str, RunTable], value: str, column: str, option: str) -> str:

@@ -5,7 +5,7 @@ import polars as pl
 from analysis.planner.consortium import Consortium
 from analysis.planner.evidence import gather_evidence
 from analysis.planner.plan import Plan, make_plan
-from analysis.planner.recorded import Roles, habits_of, roles_of, with_own_models
+from analysis.planner.recorded import Roles, habits_of, of_one_model, roles_of, with_own_models
 from analysis.tables.run_table import RunTable
 from wardlaw.errors import RecordError
 
@@ -47,8 +47,10 @@ def plan_training(
     if group not in table.rows.columns:
         there = ", ".join(table.rows.columns)
         raise RecordError(f"there is no column '{group}'", where="--group", remedy=f"Use one of {there}")
-    known = with_own_models(table, group, unit)
-    named = roles_of(known.rows[group].unique(maintain_order=True).to_list(), roles or Roles(""))
+    asked = roles or Roles("")
+    of_model, model = of_one_model(table, group, asked.federated)
+    known = with_own_models(of_model, group, unit)
+    named = roles_of(known.rows[group].unique(maintain_order=True).to_list(), asked, model)
     habits = habits_of(known.rows.filter(pl.col(group) == named.federated), batch_tokens, local_steps)
     evidence = gather_evidence(known, group, replicates=replicates, seed=seed)
     return make_plan(evidence, named, consortium, habits)

@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 import polars as pl
 
 from analysis.planner.schedule import Habits
-from analysis.tables.arms import CENTRALISED, LOCAL
+from analysis.tables.arms import CENTRALISED, LOCAL, arm_name
 from analysis.tables.records import LOSSES_AT_HOME
 from analysis.tables.run_table import RunTable
+from wardlaw.config.model import ECG_FAMILIES
 from wardlaw.errors import RecordError
 
 OWN = "Own model at home"
@@ -32,6 +33,29 @@ class Roles:
     own: str = ""
 
 
+def of_one_model(table: RunTable, group: str, federated: str) -> tuple[RunTable, str]:
+    """Runs of the federated arm's ECG model, which others do not compare with, and the model's name.
+
+    The table as it is, and no name, where it is not of run records of ECG.
+
+    Parameters
+    ----------
+    table : RunTable
+    group : str
+        Column of the arms.
+    federated : str
+        Arm that the plan is for; where empty the first federated one.
+    """
+    ecg = pl.col("family").is_in(ECG_FAMILIES)
+    if not table.measures or table.rows.filter(ecg).is_empty():
+        return table, ""
+    topology = pl.col(group).str.split(" ").list.first()
+    is_planned = pl.col(group) == federated if federated else ~topology.is_in([CENTRALISED, LOCAL])
+    planned = table.rows.filter(is_planned).select("family", "objective").head(1)
+    kept = table.rows.join(planned, on=["family", "objective"], maintain_order="left")
+    return replace(table, rows=kept), " ".join(planned.row(0)) if len(planned) else ""
+
+
 def with_own_models(table: RunTable, group: str, unit: str) -> RunTable:
     """With one more arm, where sites trained alone: each patient scored by the own site's model."""
     at_home = LOSSES_AT_HOME[unit]
@@ -43,12 +67,15 @@ def with_own_models(table: RunTable, group: str, unit: str) -> RunTable:
     return replace(table, rows=pl.concat([table.rows, own]))
 
 
-# Arms of run records that are never federated, whatever role they are given.
-_ALONE = (CENTRALISED, LOCAL, OWN)
-
-
-def roles_of(arms: list[str], asked: Roles) -> Roles:
+def roles_of(arms: list[str], asked: Roles, model: str = "") -> Roles:
     """Roles of arms: as asked, and where that is empty the names that run records give them.
+
+    Parameters
+    ----------
+    arms : list of str
+    asked : Roles
+    model : str
+        Name of the ECG model that the arms train; empty for others.
 
     Raises
     ------
@@ -60,14 +87,16 @@ def roles_of(arms: list[str], asked: Roles) -> Roles:
         if name and name not in arms:
             there = f"The runs have {', '.join(map(str, arms))}"
             raise RecordError(f"there is no arm '{name}'", where=option, remedy=there)
+    # Arms of run records that are never federated, whatever role they are given.
+    alone = (arm_name(CENTRALISED, model), arm_name(LOCAL, model), OWN)
     centralised, local, own = (
         name or (known if known in arms else "")
-        for name, known in ((asked.centralised, CENTRALISED), (asked.local, LOCAL), (asked.own, OWN))
+        for name, known in zip((asked.centralised, asked.local, asked.own), alone, strict=True)
     )
     named = [arm for arm in (asked.federated, centralised, local, own) if arm]
-    if twice := [arm for arm in named if named.count(arm) > 1 or (arm == asked.federated and arm in _ALONE)]:
+    if twice := [arm for arm in named if named.count(arm) > 1 or (arm == asked.federated and arm in alone)]:
         raise RecordError(f"the arm '{twice[0]}' cannot be the federated one as well", where="--federated")
-    others = [arm for arm in arms if arm not in (centralised, local, own, *_ALONE)]
+    others = [arm for arm in arms if arm not in (centralised, local, own, *alone)]
     if not others:
         raise RecordError("there is no federated arm", where="--federated")
     return Roles(asked.federated or others[0], centralised, local, own)

@@ -4,6 +4,7 @@ import logging
 
 import polars as pl
 
+from analysis.report.scores import over_models
 from analysis.tables.records import Runs
 
 _logger = logging.getLogger(__name__)
@@ -43,7 +44,7 @@ def downstream_table(runs: Runs) -> pl.DataFrame:
             continue
         identity = {name: pl.lit(row[name]) for name in ("arm", "parameters", "tokens", "seed")}
         pieces.append(
-            _over_models(scores).select(
+            over_models(scores, ("task",), ("auroc", "auprc"), _COUNTS).select(
                 "task",
                 **identity,
                 models="models",
@@ -55,15 +56,3 @@ def downstream_table(runs: Runs) -> pl.DataFrame:
         return pl.DataFrame()
     order = {arm: place for place, arm in enumerate(runs.arms)}
     return pl.concat(pieces).sort("task", pl.col("arm").replace_strict(order), "parameters", "tokens", "seed")
-
-
-def _over_models(scores: pl.DataFrame) -> pl.DataFrame:
-    one = pl.len() == 1
-    ends = {
-        f"{metric}_{end}": pl.when(one).then(pl.col(f"{metric}_{end}").first()).otherwise(extreme)
-        for metric in ("auroc", "auprc")
-        for end, extreme in (("low", pl.col(metric).min()), ("high", pl.col(metric).max()))
-    }
-    return scores.group_by("task", maintain_order=True).agg(
-        pl.col("auroc", "auprc").mean(), pl.col(_COUNTS).first(), models=pl.len(), **ends
-    )

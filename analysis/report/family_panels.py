@@ -35,7 +35,8 @@ def _panel(objective: str, contrasts: Sequence[FamilyContrast]) -> Panel:
         f"families-{objective.replace(', ', '-').replace(' ', '-')}",
         f"Families under {objective}: efficiency against {reference} at equal loss",
         f"How many times fewer parameters than {reference}, trained in the same way under the same "
-        f"objective, a family takes to the same loss; above 1 it takes fewer. By definition {'; '.join(definitions)}: our "
+        f"objective, a family takes to the same loss; above 1 it takes fewer. By definition "
+        f"{'; '.join(definitions)}: our "
         "definition, the papers publish none. Bands: 95 %, absent where replicates never get there; dotted "
         "where a family's runs do not reach so far. The law of both is the one drawn above. Families have no "
         "sizes in common, so no noise is paired.",

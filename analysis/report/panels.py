@@ -6,6 +6,7 @@ import polars as pl
 
 from analysis.charts.styles import group_styles
 from analysis.report import figures, small_multiples, tables
+from analysis.report.diagnosis_panel import diagnosis_panel
 from analysis.report.family_panels import family_panels
 from analysis.report.findings import Findings
 from analysis.report.loss_axes import (
@@ -36,6 +37,7 @@ def build_panels(runs: Runs, findings: Findings) -> list[Panel]:
         _loss_by_tokens(runs, findings),
         _sites(runs, findings),
         transfer_panel(runs, findings),
+        diagnosis_panel(runs),
         task_panel(runs),
         _training(runs, findings),
     )

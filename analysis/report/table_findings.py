@@ -105,9 +105,10 @@ def analyse_table(table: RunTable, asked: TableRequest) -> TableFindings:
     Raises
     ------
     RecordError
-        If a law that was asked for, or the power law, lacks a column; or if no group has runs on both
-        sides of the hold-out's condition.
+        If a law that was asked for, or the power law, lacks a column; if no group has runs on both sides
+        of the hold-out's condition; or if run records have several objectives.
     """
+    table.check_one_objective(table.source)
     for name in asked.laws or _LAWS[-1:]:
         law = prepare_law(Request(name, asked.objective))
         table.require((*law.inputs, law.target))

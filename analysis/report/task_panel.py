@@ -2,8 +2,11 @@
 
 from typing import Any
 
+import polars as pl
+
 from analysis.report.downstream import downstream_table
 from analysis.report.panel import Panel
+from analysis.report.scores import score_text
 from analysis.tables.records import Runs
 from analysis.wording import count
 
@@ -13,7 +16,7 @@ def task_panel(runs: Runs) -> Panel | None:
     table = downstream_table(runs)
     if table.is_empty():
         return None
-    resamples = " or ".join(f"{number:,}" for number in sorted(table["resamples"].unique()))
+    answered = _diagnoses(runs) if runs.counted == "samples" else _questions(runs, table)
     several = (
         " A row of several models (one a hospital) is their mean, with the lowest and highest of them in "
         "place of an interval."
@@ -29,15 +32,31 @@ def task_panel(runs: Runs) -> Panel | None:
     return Panel(
         "tasks",
         "Clinical tasks",
-        f"A row a run, on {runs.evaluated} patients of all sites. Majority baseline: AUROC 0.5, AUPRC = "
-        f"prevalence. Brackets: 95 % percentile intervals of {resamples} bootstrap samples of patients, all "
-        "questions of a patient together; samples with one class have no AUROC and are left out of it."
-        f"{several} All arms answer the same questions, so overlapping intervals do not mean that arms are "
-        f"equal.{probe}",
+        f"{answered}{several} All arms answer the same questions, so overlapping intervals do not mean that "
+        f"arms are equal.{probe}",
         None,
         {"scores": table},
         [_row(row) for row in table.iter_rows(named=True)],
         ["Task", "Arm"],
+    )
+
+
+def _questions(runs: Runs, table: pl.DataFrame) -> str:
+    resamples = " or ".join(f"{number:,}" for number in sorted(table["resamples"].unique()))
+    return (
+        f"A row a run, on {runs.evaluated} patients of all sites. Majority baseline: AUROC 0.5, AUPRC = "
+        f"prevalence. Brackets: 95 % percentile intervals of {resamples} bootstrap samples of patients, all "
+        "questions of a patient together; samples with one class have no AUROC and are left out of it."
+    )
+
+
+def _diagnoses(runs: Runs) -> str:
+    return (
+        f"A row a run, on {runs.evaluated} records of its sites, or on all records of sites that it never "
+        "saw. Figures are means over the classes that have positives and negatives there (macro); a positive "
+        "is a label of a record. Majority baseline: AUROC 0.5, AUPRC = prevalence, each the mean over "
+        "classes. Brackets: 95 % intervals of bootstrap samples of patients, all records of a patient "
+        "together; a class that a sample lacks is left out of it."
     )
 
 
@@ -48,18 +67,9 @@ def _row(row: dict[str, Any]) -> dict[str, str]:
         "Parameters": count(row["parameters"]),
         "Seed": str(row["seed"]),
         "Models": str(row["models"]),
-        "AUROC": _score(row, "auroc"),
-        "AUPRC": _score(row, "auprc"),
+        "AUROC": score_text(row, "auroc"),
+        "AUPRC": score_text(row, "auprc"),
         "Prevalence": f"{row['prevalence']:.3f}",
         "Positives": f"{row['positives']:,} of {row['n']:,}",
         "Patients": f"{row['patients']:,}",
     }
-
-
-def _score(row: dict[str, Any], metric: str) -> str:
-    value, low, high = (row[f"{metric}{end}"] for end in ("", "_low", "_high"))
-    if value is None:
-        return "not defined (one class)"
-    if low is None or high is None:
-        return f"{value:.3f} (no interval)"
-    return f"{value:.3f} ({low:.3f} to {high:.3f})"

@@ -33,10 +33,11 @@ def split_groups(table: RunTable, asked: str) -> list[RunTable]:
     Raises
     ------
     RecordError
-        If there is no such column, or no row has a value in it.
+        If there is no such column, no row has a value in it, or a group has runs of several objectives.
     """
     columns = group_columns(table, asked)
     if not columns:
+        table.check_one_objective(table.source)
         return [replace(table, group="")]
     names = [columns] if columns in table.rows.columns else [name.strip() for name in columns.split(",")]
     for name in names:
@@ -46,7 +47,10 @@ def split_groups(table: RunTable, asked: str) -> list[RunTable]:
         raise RecordError(f"no run has a value of {columns}", where="--group", remedy="Name another column")
     values = pl.concat_str([pl.col(name).cast(pl.String) for name in names], separator="/")
     named = table.rows.with_columns(values.alias(columns)) if len(names) > 1 else table.rows
-    return [
+    parts = [
         replace(table, rows=rows, group=columns).noting(f"{columns} is {value}")
         for (value,), rows in named.group_by(columns, maintain_order=True)
     ]
+    for part in parts:
+        part.check_one_objective(f"{columns} = {part.group_name}")
+    return parts

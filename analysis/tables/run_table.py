@@ -1,13 +1,14 @@
 """A table of runs by letters, whatever it was read from, with what was left out of it and why."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 import polars as pl
 
 from analysis.tables.columns import ANY_SIGN, MAY_BE_ZERO, derive_letters, name_letters
+from analysis.tables.measures import Measure
 from analysis.tables.records import LOSSES, LeftOut, load_runs
 from wardlaw.errors import RecordError
 
@@ -37,6 +38,8 @@ class RunTable:
     source : str
     group : str
         Column that splits the runs into groups where nobody says another; empty if none.
+    measures : dict of str to Measure
+        What the losses of run records are counted in, by their ``objective``; empty of other tables.
     """
 
     rows: pl.DataFrame
@@ -44,6 +47,7 @@ class RunTable:
     notes: tuple[str, ...]
     source: str
     group: str = ""
+    measures: Mapping[str, Measure] = field(default_factory=dict)
 
     @property
     def group_name(self) -> str:
@@ -51,6 +55,31 @@ class RunTable:
         if not self.group or self.rows[self.group].n_unique() != 1:
             return ""
         return str(self.rows[self.group][0])
+
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        """Objectives of run records, whose losses are not to be compared; empty of other tables."""
+        return tuple(self.rows["objective"].unique(maintain_order=True)) if self.measures else ()
+
+    @property
+    def measure(self) -> Measure | None:
+        """What all losses are counted in; None where they differ, or nobody says."""
+        return self.measures[self.objectives[0]] if len(self.objectives) == 1 else None
+
+    def check_one_objective(self, where: str) -> None:
+        """Refuse run records of several objectives.
+
+        Raises
+        ------
+        RecordError
+        """
+        if len(self.objectives) > 1:
+            raise RecordError(
+                f"these runs have several objectives ({'; '.join(self.objectives)}), whose losses cannot be "
+                "compared",
+                where=where,
+                remedy=f"Choose one with --where \"objective = '{self.objectives[0]}'\"",
+            )
 
     def check_column(self, name: str, where: str) -> None:
         """Refuse a column that is not there.
@@ -209,7 +238,14 @@ def _from_records(folder: Path, columns: Mapping[str, str], unit: str) -> RunTab
     # One replica is averaged with nobody: its local steps are any number, and laws of H take 1.
     alone = pl.when(pl.col("replicas") == 1).then(pl.col("local_steps").fill_null(1))
     rows = runs.table.with_columns(H=alone.otherwise(pl.col("local_steps")))
-    return _lettered(rows, named, str(folder), runs.left_out, several)
+    measures = {measure.objective: measure for measure in runs.measures}
+    table = _lettered(rows, named, str(folder), runs.left_out, several)
+    ecg = [
+        f"{measure.objective}: D counts samples, {named['L']} is {measure.per(unit)}"
+        for measure in runs.measures
+        if measure.sample == "sample"
+    ]
+    return replace(table, measures=measures).noting(*ecg)
 
 
 def _lettered(
