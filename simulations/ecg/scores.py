@@ -1,9 +1,8 @@
 """Diagnoses by the models of a finished run: at the run's own sites and at sites that it never saw."""
 
 import logging
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,59 +13,20 @@ from numpy.typing import NDArray
 
 from client.ecg.classes import ABBREVIATIONS, CLASSES
 from client.ecg.evaluation.answers import Answers, Cohorts
-from client.ecg.evaluation.cohort import Cohort, cohort_of, never_seen
 from client.ecg.evaluation.methods import METHODS
 from client.ecg.evaluation.scores import FIGURES, Scores, outputs_of, score
 from client.ecg.scoring.figures import Predictions
-from client.ecg.shard import SPLITS, SignalShard
-from client.site import open_site_shard
 from client.training.replica import training_device
 from models.ecg.model import EcgModel
 from simulations.downstream import run_models
-from simulations.federation_folder import load_federation, participating_policies, site_folder
-from wardlaw.config import load_site_policy
-from wardlaw.errors import RecordError, ShardError
+from simulations.ecg.score_setting import ALL, SEEN, UNSEEN, Setting, places, setting_of
+from wardlaw.errors import RecordError
 from wardlaw.files import write_atomically
 from wardlaw.records import RunRecord
 
 logger = logging.getLogger(__name__)
 
-ALL = "all"
-"""Site of a row about several sites together."""
-
-SEEN, HOME, ELSEWHERE, UNSEEN = "seen", "home", "elsewhere", "unseen"
-"""Held-out records of the run's sites; of a hospital's own model those of its own site and of the others;
-all records of sites that the run never saw."""
-
 TASKS = {SEEN: "diagnoses", UNSEEN: "diagnoses, unseen sites"}
-
-Rows = NDArray[np.bool_]
-
-
-@dataclass(frozen=True, eq=False)
-class Setting:
-    """Where a run trained, and what its models are asked.
-
-    Attributes
-    ----------
-    train, tuning, seen : Cohort
-        The splits of the run's sites; ``seen`` is held out.
-    unseen : Cohort
-        All records of other sites.
-    left_out : Counter
-        Records of other sites that are at the run's sites too, by site.
-    """
-
-    train: Cohort
-    tuning: Cohort
-    seen: Cohort
-    unseen: Cohort
-    left_out: Counter[str]
-
-    @property
-    def asked(self) -> Cohort:
-        """Every record that is scored: those of ``seen`` come first."""
-        return self.seen + self.unseen
 
 
 def score_run(
@@ -108,7 +68,7 @@ def score_run(
     config = record.config
     torch.set_num_threads(config.train.threads)
     resamples = config.evaluation.bootstrap if resamples is None else resamples
-    setting = _setting(record, outside)
+    setting = setting_of(record.config, outside)
     rows = []
     for replica, model in _ecg_models(record).items():
         for method in methods:
@@ -146,33 +106,6 @@ def require_scorable(record: RunRecord) -> None:
         )
 
 
-def _setting(record: RunRecord, outside: Path | None) -> Setting:
-    config = record.config
-    shards = {
-        policy.site: _signal_shard(policy.site, Path(config.data.federation), config.data.tokenizer)
-        for policy in participating_policies(config)
-    }
-    fingerprint = next(iter(shards.values())).manifest.tokenizer
-    folder = outside or Path(config.data.federation)
-    others = {
-        site: _signal_shard(site, folder, fingerprint)
-        for site in sorted(load_federation(folder).sites)
-        if outside or site not in shards
-    }
-    unseen, left_out = never_seen(others, cohort_of(shards, *SPLITS))
-    for site, count in left_out.items():
-        logger.warning("%s: %d records left out, the run's sites have them or their patients", site, count)
-    train, tuning, seen = (cohort_of(shards, split) for split in SPLITS)
-    return Setting(train, tuning, seen, unseen, left_out)
-
-
-def _signal_shard(site: str, federation: Path, fingerprint: str) -> SignalShard:
-    shard = open_site_shard(load_site_policy(site_folder(federation, site) / "site.toml"), fingerprint)
-    if not isinstance(shard, SignalShard):
-        raise ShardError(f"it holds {shard.manifest.kind}, not ecg", where=str(shard.folder))
-    return shard
-
-
 def _ecg_models(record: RunRecord) -> dict[str, EcgModel]:
     device = training_device(record.config.train)
     models = {
@@ -201,7 +134,7 @@ def _method_rows(
     patients = cohorts.asked.patients
     identity = _identity(record) | {"replica": replica, "method": method}
     rows = []
-    for where, site, chosen in _places(setting, home):
+    for where, site, chosen in places(setting, home):
         figures = score(
             Predictions(labels[chosen], predictions.outputs[chosen], answers.asked[chosen]),
             answers.answered,
@@ -218,21 +151,6 @@ def _method_rows(
         }
         rows.append(identity | place | _columns(figures))
     return rows
-
-
-def _places(setting: Setting, home: str | None) -> Iterator[tuple[str, str, Rows]]:
-    """Each group of records that is scored together: where, site, and which of the records asked."""
-    sites = setting.asked.sites
-    at_run = np.arange(len(sites)) < len(setting.seen)
-    groups = {SEEN: at_run, UNSEEN: ~at_run}
-    if home:
-        groups = {HOME: at_run & (sites == home), ELSEWHERE: at_run & (sites != home), UNSEEN: ~at_run}
-        yield SEEN, ALL, at_run
-    for where, group in groups.items():
-        if group.any() and where != HOME:
-            yield where, ALL, group
-        for site in np.unique(sites[group]).tolist():
-            yield where, site, group & (sites == site)
 
 
 def _identity(record: RunRecord) -> dict[str, Any]:
@@ -289,8 +207,7 @@ def _downstream(scores: pl.DataFrame) -> pl.DataFrame:
 def _write_predictions(folder: Path, setting: Setting, predictions: Predictions) -> None:
     """A site's records in three files: scores, outputs and labels."""
     names, sites = setting.asked.names, setting.asked.sites
-    at_run = np.arange(len(sites)) < len(setting.seen)
-    for where, group in ((SEEN, at_run), (UNSEEN, ~at_run)):
+    for where, group in ((SEEN, setting.at_run), (UNSEEN, ~setting.at_run)):
         for site in np.unique(sites[group]).tolist():
             chosen = group & (sites == site)
             stem = site if where == SEEN else f"{where}-{site}"

@@ -7,7 +7,8 @@ import polars as pl
 import typer
 
 from client.ecg.evaluation.methods import METHODS
-from simulations.ecg.scores import ALL, HOME, require_scorable, score_run
+from simulations.ecg.score_setting import ALL, HOME
+from simulations.ecg.scores import require_scorable, score_run
 from wardlaw.errors import ConfigError, RecordError
 from wardlaw.files import write_atomically
 from wardlaw.records import find_records, load_record
