@@ -7,9 +7,10 @@ Loops take turns in one process, step by step, over the same made-up records wit
 plain           fp32, a complex power for every mode and lag, transforms of whole tensors
 ours fp32       powers from two small tables, transforms of a few channels at a time
 ours bf16       the same, matrix products in bf16
+ours compiled   the same, compiled
 plain stride 1  the plain loop without the strided stem, which makes its sequences four times as long
 
-The first three have one architecture, one length inside and the same first weights, so their losses
+The first four have one architecture, one length inside and the same first weights, so their losses
 must agree; the task is to tell a fast wave from a slow one in noise. Time is the process's CPU time at one
 thread, else wall time. Printed are medians over rounds, and ratios taken within a round.
 """
@@ -51,6 +52,7 @@ def main() -> None:
         "plain": trainer(PlainS4D(drawn(arguments.size), STRIDE), batches),
         "ours fp32": trainer(drawn(arguments.size), batches),
         "ours bf16": trainer(drawn(arguments.size), batches, half=True),
+        "ours compiled": trainer(compiled(drawn(arguments.size)), batches, half=True),
         "plain stride 1": trainer(PlainS4D(drawn(arguments.size), 1), batches),
     }
     print(
@@ -110,6 +112,11 @@ def drawn(size: str) -> S4D:
     """S4D with first weights that are the same at every call."""
     backbone = build_s4d(size)
     initialise(nn.ModuleDict({"backbone": backbone}), backbone, 0)
+    return backbone
+
+
+def compiled(backbone: S4D) -> S4D:
+    backbone.compile(dynamic=False)
     return backbone
 
 
