@@ -16,6 +16,7 @@ from analysis.comparison.rendering import render_comparison
 from analysis.comparison.slopes import transfer_efficiency
 from analysis.fits.fit import Fit
 from analysis.fits.table_fit import Request, TableFit, fit_table
+from analysis.tables.measures import compute_warnings
 from analysis.tables.run_table import RunTable
 from analysis.tables.sample import Sample
 from analysis.uncertainty.intervals import Interval
@@ -162,7 +163,7 @@ def compare(
         reference=next(iter(fits)),
         fits=fits,
         contrasts=tuple(contrast(one.fit, first.fit, held, levels) for one in others),
-        warnings=warnings,
+        warnings=(*warnings, *compute_warnings(table.measure, first.fit.law.inputs)),
     )
 
 

@@ -87,7 +87,11 @@ class Plan:
         """For machines."""
         made = asdict(self)
         table = made.pop("table")
-        return made | {key: table[key] for key in ("source", "notes", "dropped")}
+        return (
+            made
+            | {"measured": self.table.measured}
+            | {key: table[key] for key in ("source", "notes", "dropped")}
+        )
 
 
 def make_plan(evidence: Evidence, roles: Roles, consortium: Consortium, habits: Habits) -> Plan:

@@ -21,7 +21,11 @@ def render_plan(plan: Mapping[str, Any]) -> str:
 def describe_plan(plan: Mapping[str, Any]) -> RenderableType:
     """The same for a rich console."""
     outlooks = [*plan["losses"], *([plan["private"]] if plan["private"] else [])]
-    parts: list[RenderableType] = [_answers(plan), _losses(outlooks), Text(f"  {plan['intervals']}")]
+    parts: list[RenderableType] = [
+        _answers(plan),
+        _losses(outlooks, plan["measured"]),
+        Text(f"  {plan['intervals']}"),
+    ]
     parts.append(_budgets(plan["budgets"]))
     if plan["noises"]:
         parts.append(_noises(plan["consortium"]["privacy"], plan["noises"]))
@@ -111,8 +115,8 @@ def _verdict(gain: Interval) -> str:
     return f"does not pay: the loss is {shown} higher than"
 
 
-def _losses(outlooks: Sequence[Mapping[str, Any]]) -> Table:
-    table = Table(title="Predicted loss (nats a token, 95 % intervals)", title_justify="left")
+def _losses(outlooks: Sequence[Mapping[str, Any]], measured: str) -> Table:
+    table = Table(title=f"Predicted loss ({measured}, 95 % intervals)", title_justify="left")
     for heading in ("arm", "mean", "one run", "law"):
         table.add_column(heading)
     for outlook in outlooks:

@@ -31,11 +31,12 @@ def diagnosis_panel(runs: Runs) -> Panel | None:
         "diagnoses",
         "Diagnoses in and out of distribution",
         "A row a run and a way to use its features. In: held-out records of the run's sites. Out: all "
-        "records of sites that no part of the run saw. AUROC is the mean over the classes that have positives and "
-        "negatives among the records scored, which may be other classes in than out; knowing nothing has "
-        "0.5. The Challenge metric counts all classes, by thresholds of the run's tuning split. Brackets: "
-        f"95 % intervals of {resamples} bootstrap samples of patients, for fixed sites and seed; a class "
-        f"that a sample lacks is left out of it, not counted as zero.{several}",
+        "records of sites that no part of the run saw. AUROC is the mean over the classes that have "
+        "positives and negatives among the records scored, which may be other classes in than out; knowing "
+        "nothing has 0.5. The Challenge metric counts all classes, by thresholds of the run's tuning "
+        f"split. Brackets: 95 % intervals of {resamples} bootstrap samples of patients, for fixed sites and "
+        "seed; a class that a sample lacks is left out of it, not counted as zero."
+        f"{several}",
         None,
         {"scores": table},
         [_row(rows) for rows in _by_run(together)],

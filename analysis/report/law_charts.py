@@ -9,7 +9,6 @@ from analysis.charts.chart import Axis, Chart, Facet, Reference
 from analysis.charts.series import Intervals, Line, Points, Series, bounded_band, floats
 from analysis.charts.styles import Style, ordered_styles
 from analysis.report.figures import fitted_curve
-from analysis.tables.columns import LETTERS
 from analysis.wording import count, greek
 
 _COUNTED = frozenset("NDUTMH")
@@ -17,19 +16,25 @@ _COUNTED = frozenset("NDUTMH")
 _WIDE, _VANISHING = 30.0, 1e9
 
 
-def _letter_axis(letter: str, values: pl.Series) -> Axis:
+def _letter_axis(letter: str, values: pl.Series, names: Mapping[str, str]) -> Axis:
     """The axis of a letter, logarithmic where its values are positive."""
     positive = tuple(float(value) for value in values) if float(values.to_numpy().min()) > 0 else ()
-    return Axis(_label(letter), "log" if positive else "linear", counts=letter in _COUNTED, values=positive)
+    return Axis(
+        _label(letter, names), "log" if positive else "linear", counts=letter in _COUNTED, values=positive
+    )
 
 
-def target_axis(letter: str) -> Axis:
+def target_axis(letter: str, names: Mapping[str, str]) -> Axis:
     """The axis of what a law predicts."""
-    return Axis(_label(letter))
+    return Axis(_label(letter, names))
 
 
 def chart_curves(
-    points: pl.DataFrame, curves: pl.DataFrame, letters: tuple[str, str], styles: Mapping[str, Style]
+    points: pl.DataFrame,
+    curves: pl.DataFrame,
+    letters: tuple[str, str],
+    names: Mapping[str, str],
+    styles: Mapping[str, Style],
 ) -> Chart:
     """All groups in one facet: runs as points, a curve with its band each.
 
@@ -41,6 +46,8 @@ def chart_curves(
         ``group``, ``x``, ``loss``, ``low``, ``high``.
     letters : (str, str)
         Of x and of the loss.
+    names : dict of str to str
+        What each letter is.
     styles : dict of str to Style
         By group.
     """
@@ -50,12 +57,14 @@ def chart_curves(
         run, curve = (table.filter(pl.col("group") == group) for table in (points, curves))
         series += fitted_curve(curve, group, "x", float(floats(run, "x").max()))
         series.append(Points(group, floats(run, "x"), floats(run, "loss"), tuple(run["run"])))
-    facet = Facet(_letter_axis(letters[0], points["x"]), target_axis(letters[1]), tuple(series))
+    facet = Facet(_letter_axis(letters[0], points["x"], names), target_axis(letters[1], names), tuple(series))
     label = f"{facet.y.label} against {facet.x.label}" + (", by group" if len(groups) > 1 else "")
     return Chart(label, (facet,), styles, row_height=3.7)
 
 
-def chart_levels(points: pl.DataFrame, curves: pl.DataFrame, letter: str, target: str) -> Chart:
+def chart_levels(
+    points: pl.DataFrame, curves: pl.DataFrame, letter: str, target: str, letters: Mapping[str, str]
+) -> Chart:
     """A facet a group and a line a level of the law's other input; tables as in ``chart_curves``.
 
     Parameters
@@ -64,10 +73,12 @@ def chart_levels(points: pl.DataFrame, curves: pl.DataFrame, letter: str, target
         With ``level`` besides.
     letter, target : str
         Of the level and of the loss.
+    letters : dict of str to str
+        What each letter is.
     """
     levels = sorted(points["level"].unique())
     names = {level: _level_name(letter, level) for level in levels}
-    x, y = _letter_axis("N", points["x"]), target_axis(target)
+    x, y = _letter_axis("N", points["x"], letters), target_axis(target, letters)
     facets = []
     for group in points["group"].unique(maintain_order=True):
         series: list[Series] = []
@@ -81,17 +92,19 @@ def chart_levels(points: pl.DataFrame, curves: pl.DataFrame, letter: str, target
             series.append(Line(name, floats(curve, "x"), floats(curve, "loss")))
             series.append(Points(name, floats(run, "x"), floats(run, "loss"), tuple(run["run"])))
         facets.append(Facet(x, y, tuple(series), group))
-    label = f"{y.label} against parameters at levels of {LETTERS[letter]}, with the fitted law"
+    label = f"{y.label} against parameters at levels of {letters[letter]}, with the fitted law"
     return Chart(
         label,
         tuple(facets),
         ordered_styles(list(names.values())),
         row_height=3.7 if len(facets) == 1 else 2.7,
-        unit=LETTERS[letter].removeprefix("training "),
+        unit=letters[letter].removeprefix("training "),
     )
 
 
-def chart_residuals(points: pl.DataFrame, target: str, styles: Mapping[str, Style]) -> Chart:
+def chart_residuals(
+    points: pl.DataFrame, target: str, names: Mapping[str, str], styles: Mapping[str, Style]
+) -> Chart:
     """How far each run lies from its law against what the law predicts, a facet a law.
 
     Parameters
@@ -99,6 +112,8 @@ def chart_residuals(points: pl.DataFrame, target: str, styles: Mapping[str, Styl
     points : polars.DataFrame
         ``law``, ``group``, ``run``, ``predicted``, ``percent``.
     target : str
+    names : dict of str to str
+        What each letter is.
     styles : dict of str to Style
         By group.
     """
@@ -112,7 +127,7 @@ def chart_residuals(points: pl.DataFrame, target: str, styles: Mapping[str, Styl
         ]
         facets.append(
             Facet(
-                Axis(f"Predicted {target_axis(target).label.lower()}"),
+                Axis(f"Predicted {target_axis(target, names).label.lower()}"),
                 Axis("Measured above predicted (%)"),
                 tuple(series),
                 law if len(laws) > 1 else "",
@@ -169,8 +184,8 @@ def _parameter_facet(
     return Facet(axis, Axis("", names=tuple(groups)), series, greek(name), references)
 
 
-def _label(letter: str) -> str:
-    name = LETTERS.get(letter, letter)
+def _label(letter: str, names: Mapping[str, str]) -> str:
+    name = names.get(letter, letter)
     return f"{name[0].upper()}{name[1:]}" + ("" if letter in ("L", name) else f" {letter}")
 
 

@@ -10,7 +10,6 @@ from analysis.fits.table_fit import TableFit
 from analysis.report import curve_tables, law_charts
 from analysis.report.panel import Panel
 from analysis.report.table_findings import TableFindings
-from analysis.tables.columns import LETTERS
 
 
 def law_panels(findings: TableFindings) -> list[Panel]:
@@ -33,12 +32,12 @@ def law_panels(findings: TableFindings) -> list[Panel]:
 
 
 def _curves(fits: Sequence[TableFit], styles: Mapping[str, Style]) -> Panel:
-    law = fits[0].fit.law
+    law, letters = fits[0].fit.law, fits[0].table.letters
     points, curves = curve_tables.one_input(fits)
-    chart = law_charts.chart_curves(points, curves, (law.inputs[0], law.target), styles)
+    chart = law_charts.chart_curves(points, curves, (law.inputs[0], law.target), letters, styles)
     return Panel(
         f"{law.name}-curve",
-        f"{_target(fits)} against {LETTERS.get(law.inputs[0], law.inputs[0])}",
+        f"{_target(fits)} against {letters.get(law.inputs[0], law.inputs[0])}",
         f"A point is a run. Lines: {law.formula}, fitted to each group; dotted beyond the runs. "
         f"{_bands(fits)}",
         chart,
@@ -47,23 +46,23 @@ def _curves(fits: Sequence[TableFit], styles: Mapping[str, Style]) -> Panel:
 
 
 def _levels(fits: Sequence[TableFit]) -> Panel:
-    law = fits[0].fit.law
+    law, letters = fits[0].fit.law, fits[0].table.letters
     levels = curve_tables.choose_levels(fits)
     points, curves = curve_tables.two_inputs(fits, levels)
-    held = LETTERS[levels.letter]
+    held = letters[levels.letter]
     how = ", D = C / (6 N)" if levels.letter == "C" else ""
     return Panel(
         f"{law.name}-levels",
         f"{_target(fits)} against parameters, by {held}",
         f"A point is a run in the shade of the level of {held} nearest to its own. Lines: {law.formula} at "
         f"each level{how}, over the sizes of its runs. {_bands(fits)}",
-        law_charts.chart_levels(points, curves, levels.letter, law.target),
+        law_charts.chart_levels(points, curves, levels.letter, law.target, letters),
         {"runs": points, "curves": curves},
     )
 
 
 def _frontier(fits: Sequence[TableFit], styles: Mapping[str, Style]) -> Panel:
-    law = fits[0].fit.law
+    law, letters = fits[0].fit.law, fits[0].table.letters
     points, curves = curve_tables.frontier(fits)
     return Panel(
         f"{law.name}-compute",
@@ -71,7 +70,7 @@ def _frontier(fits: Sequence[TableFit], styles: Mapping[str, Style]) -> Panel:
         "A point is a run at C = 6 N D. Lines: the lowest loss that the fitted law allows for that compute, "
         "over all ways to divide it between N and D; runs off the best division lie above it. "
         f"{_bands(fits)}",
-        law_charts.chart_curves(points, curves, ("C", law.target), styles),
+        law_charts.chart_curves(points, curves, ("C", law.target), letters, styles),
         {"runs": points, "curves": curves},
     )
 
@@ -84,7 +83,9 @@ def _residuals(findings: TableFindings, styles: Mapping[str, Style]) -> Panel:
         "What the laws miss",
         "A point is a run: how far its measured value lies above the law's. A trend or a bend along the "
         "prediction is an error of the law's form, which no interval here holds.",
-        law_charts.chart_residuals(points, targets.pop() if len(targets) == 1 else "value", styles),
+        law_charts.chart_residuals(
+            points, targets.pop() if len(targets) == 1 else "value", findings.table.letters, styles
+        ),
         {"residuals": points},
     )
 
@@ -109,7 +110,7 @@ def _parameters(fits: Sequence[TableFit], styles: Mapping[str, Style]) -> Panel:
 
 
 def _target(fits: Sequence[TableFit]) -> str:
-    return law_charts.target_axis(fits[0].fit.law.target).label
+    return law_charts.target_axis(fits[0].fit.law.target, fits[0].table.letters).label
 
 
 def _bands(fits: Sequence[TableFit]) -> str:

@@ -6,7 +6,7 @@ from analysis.comparison.compare import Contrast
 from analysis.fits.table_fit import TableFit, left_out
 from analysis.isoflop.study import IsoFlop
 from analysis.report.table_findings import TableFindings
-from analysis.tables.columns import LETTERS
+from analysis.tables.measures import compute_warnings
 from analysis.uncertainty.flat_optimum import exponent_names
 from analysis.uncertainty.interval_text import interval_text
 from analysis.wording import count
@@ -48,6 +48,12 @@ def table_cautions(findings: TableFindings) -> list[str]:
     notes = {note for one in findings.fits for note in one.table.notes if "derived" in note}
     found += [f"{note}: it leaves out attention and embeddings." for note in sorted(notes)]
     found += [
+        _caution(text, [])
+        for text in dict.fromkeys(
+            text for one in findings.fits for text in compute_warnings(one.table.measure, one.fit.law.inputs)
+        )
+    ]
+    found += [
         _caution(f"{reason}: this fit uses them all, and predicts none", [group])
         for group, reason in findings.not_held_out.items()
     ]
@@ -76,7 +82,7 @@ def table_facts(findings: TableFindings) -> Mapping[str, str]:
     found = {"runs": f"{len(rows):,}"}
     if findings.groups:
         found["groups"] = f"{len(findings.groups)}: {', '.join(findings.groups)}"
-    for letter, name in LETTERS.items():
+    for letter, name in findings.table.letters.items():
         if letter not in rows.columns or not rows.schema[letter].is_numeric():
             continue
         values = rows[letter].drop_nulls().drop_nans()
@@ -137,7 +143,9 @@ def _largest(findings: TableFindings) -> str:
         for letter, values in zip(one.fit.law.inputs, one.fit.sample.inputs.T, strict=True):
             if letter in "ND":
                 largest[letter] = max(largest.get(letter, 0.0), float(values.max()))
-    return " or ".join(f"{count(value)} {LETTERS[letter]}" for letter, value in largest.items())
+    return " or ".join(
+        f"{count(value)} {findings.table.letters[letter]}" for letter, value in largest.items()
+    )
 
 
 def _caution(text: str, groups: list[str]) -> str:

@@ -1,5 +1,6 @@
 """What a run's loss is counted in: what one target is, what a budget holds, and what chance scores."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from wardlaw.config import RunConfig, to_flat
@@ -73,3 +74,13 @@ def objective_name(objective: ObjectiveSection) -> str:
     usual = to_flat(ObjectiveSection(name=objective.name))
     unusual = [f"{key} {value}" for key, value in to_flat(objective).items() if value != usual[key]]
     return ", ".join([objective.name, *unusual])
+
+
+def compute_warnings(measure: Measure | None, inputs: Sequence[str]) -> list[str]:
+    """What is wrong with 6 N D as the compute of a law in N and D, where the runs are of ECG."""
+    if measure is None or measure.sample == "token" or not {"N", "D"} <= set(inputs):
+        return []
+    return [
+        "compute is 6 N D, which training FLOPs of ECG models are not: a sample passes few of the weights, "
+        "and how few is a matter of the family; compare parameters and samples"
+    ]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
-from analysis.tables.columns import ANY_SIGN, MAY_BE_ZERO, derive_letters, name_letters
+from analysis.tables.columns import ANY_SIGN, LETTERS, MAY_BE_ZERO, derive_letters, name_letters
 from analysis.tables.measures import Measure
 from analysis.tables.records import LOSSES, LeftOut, load_runs
 from wardlaw.errors import RecordError
@@ -40,6 +40,8 @@ class RunTable:
         Column that splits the runs into groups where nobody says another; empty if none.
     measures : dict of str to Measure
         What the losses of run records are counted in, by their ``objective``; empty of other tables.
+    unit : {"token", "event"}
+        Which of their losses L is.
     """
 
     rows: pl.DataFrame
@@ -48,6 +50,7 @@ class RunTable:
     source: str
     group: str = ""
     measures: Mapping[str, Measure] = field(default_factory=dict)
+    unit: str = "token"
 
     @property
     def group_name(self) -> str:
@@ -65,6 +68,22 @@ class RunTable:
     def measure(self) -> Measure | None:
         """What all losses are counted in; None where they differ, or nobody says."""
         return self.measures[self.objectives[0]] if len(self.objectives) == 1 else None
+
+    @property
+    def letters(self) -> dict[str, str]:
+        """What each letter is, in words."""
+        if self.measure is None or self.measure.sample == "token":
+            return LETTERS
+        samples = {letter: LETTERS[letter].replace("token", self.measure.sample) for letter in "DU"}
+        return LETTERS | samples | {"L": f"loss ({self.measure.per(self.unit)})"}
+
+    @property
+    def measured(self) -> str:
+        """What L is counted in: ``nats a token`` where nobody says otherwise."""
+        measure = self.measure
+        if measure is None or measure.sample == "token":
+            return "nats a token"
+        return f"{measure.scale} a {measure.word(self.unit)}"
 
     def check_one_objective(self, where: str) -> None:
         """Refuse run records of several objectives.
@@ -245,7 +264,7 @@ def _from_records(folder: Path, columns: Mapping[str, str], unit: str) -> RunTab
         for measure in runs.measures
         if measure.sample == "sample"
     ]
-    return replace(table, measures=measures).noting(*ecg)
+    return replace(table, measures=measures, unit=unit).noting(*ecg)
 
 
 def _lettered(
