@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from analysis.tables.arms import LOCAL
 from analysis.tables.records import LOSSES, LOSSES_AT_HOME
 
 
@@ -30,16 +31,16 @@ class AtHome:
     seeds: int
 
 
-def compare_at_home(chosen: pl.DataFrame, local: str, unit: str) -> tuple[AtHome, ...]:
+def compare_at_home(chosen: pl.DataFrame, unit: str, local: str = LOCAL) -> tuple[AtHome, ...]:
     """Compare arms with own models at home: both sides are summed over the same patients.
 
     Parameters
     ----------
     chosen : polars.DataFrame
         Rows of ``runs.table`` at one size and token budget, of arms that may be compared.
+    unit : {"token", "event"}
     local : str
         The arm of sites that train alone.
-    unit : {"token", "event"}
 
     Returns
     -------

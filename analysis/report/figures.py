@@ -39,7 +39,7 @@ def chart_loss_by_size(
         _size_facet(of_arms(points, axis.arms), curves, axis, lines, across) for axis, lines in axes.items()
     )
     label = "Loss against parameters, by arm"
-    return Chart(label, facets, group_styles(in_order(points)), share_y=False, row_height=3.7)
+    return Chart(label, facets, group_styles(in_order(points)), share_x=False, share_y=False, row_height=3.7)
 
 
 def _size_facet(

@@ -154,7 +154,7 @@ def analyse(
             compared
             for peers in runs.peers
             for compared in compare_at_home(
-                runs_at(of_arms(curve_runs, peers.arms), largest.get(peers.model)), peers.local, unit
+                runs_at(of_arms(curve_runs, peers.arms), largest.get(peers.model)), unit, peers.local
             )
         ),
         sweeps=find_sweeps(runs, loss),

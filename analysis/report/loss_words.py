@@ -17,7 +17,7 @@ def measured(runs: Runs, unit: str) -> str:
 def pooled(runs: Runs, unit: str) -> str:
     """How sites are pooled: ``all nats over all tokens``."""
     scales = _listed(measure.scale for measure in runs.measures)
-    return f"all {scales} over all {_listed(f'{measure.word(unit)}s' for measure in runs.measures)}"
+    return f"all {scales} over all {_listed(measure.words(unit) for measure in runs.measures)}"
 
 
 def apart(runs: Runs) -> str:

@@ -43,6 +43,11 @@ class Measure:
         """What the loss per ``"token"`` or per ``"event"`` is per."""
         return self.token if unit == "token" else self.event
 
+    def words(self, unit: str) -> str:
+        """The same in the plural."""
+        word = self.word(unit)
+        return f"{word}es" if word.endswith("ch") else f"{word}s"
+
     def per(self, unit: str) -> str:
         """Say, ``nats per label``."""
         return f"{self.scale} per {self.word(unit)}"

@@ -254,6 +254,7 @@ def test_losses_have_the_units_of_their_objective_and_an_axis_each(report):
     page = render(report)
     for words in (
         "nats per label (bce), nats per patch (cpc)",
+        "all nats over all labels or patches",
         "Samples trained on",
         "410 K samples, whatever its size",
         "losses of different objectives never are",
