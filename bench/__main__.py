@@ -7,7 +7,8 @@ intervals hold the truth) and ``bench.mup_sweep`` (learning rates across widths)
 import subprocess
 import sys
 
-BENCHES = ("training", "rounds", "aggregation", "etl", "tokenise", "bootstrap")
+ECG = ("ecg_reading", "ecg_loading", "ecg_resnet", "ecg_s4d", "ecg_inference")
+BENCHES = ("training", "rounds", "aggregation", "etl", "tokenise", "bootstrap", *ECG)
 
 for name in BENCHES:
     print(f"== bench.{name}", flush=True)

@@ -84,7 +84,7 @@ def _model_of(config: dict[str, Any], path: Path) -> Model:
     """A model without values, if the settings are exactly those of one."""
     reader = _READERS.get(str(config.get("model_type")))
     if reader is None:
-        raise CheckpointError(f"no model of type {config.get('model_type')!r} here", where=str(path))
+        raise CheckpointError(f"model_type = {config.get('model_type')!r} is none of ours", where=str(path))
     try:
         model = reader(config)
         wanted = model.description(config["max_position_embeddings"])

@@ -4,6 +4,7 @@ import typer
 
 from simulations import commands, partition_command, shards
 from simulations.ecg import commands as ecg
+from simulations.ecg.scores_command import ecg_scores
 from simulations.synthetic import commands as synthetic
 
 app = typer.Typer(no_args_is_help=True, help="Federations, baselines and studies on one machine.")
@@ -13,6 +14,7 @@ app.command("partition")(partition_command.partition)
 app.command("ecg-hospitals")(ecg.ecg_hospitals)
 app.command("ecg-oracle")(ecg.ecg_oracle)
 app.command("ecg-partition")(ecg.ecg_partition)
+app.command("ecg-scores")(ecg_scores)
 app.command("prepare-ecg")(ecg.prepare_ecg)
 app.command("prepare")(commands.prepare)
 app.command("shards")(shards.shards)

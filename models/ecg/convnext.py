@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from models.ecg.backbone import Backbone
 from models.ecg.batch import LEADS
 from models.ecg.convolution import Convolution, flops
-from models.ecg.ladder_conv import BASE, width_of
+from models.ecg.ladder import BASE, width_of
 
 KERNEL = 7
 EXPANSION = 4

@@ -16,9 +16,8 @@ from torch.nn import functional
 from models.ecg.backbone import Backbone
 from models.ecg.batch import LEADS
 from models.ecg.convolution import Convolution, GroupNorm, convolve, flops, last_stage
-from models.ecg.ladder_conv import BASE, width_of
+from models.ecg.ladder import BASE, width_of
 from wardlaw.config.model import CUSTOM, ModelSection, RegnetSection
-from wardlaw.errors import ConfigError
 
 QUANTUM = 8
 KERNEL = 3
@@ -66,12 +65,10 @@ def build_regnet(section: ModelSection) -> "RegNet":
     Raises
     ------
     ConfigError
-        If the ladder has no such rung, or the kernel is even.
+        If the ladder has no such rung.
     """
     if section.size != CUSTOM:
         return RegNet(design_of(width_of(section.size, RUNGS, "regnet")))
-    if section.regnet.kernel % 2 == 0:
-        raise ConfigError(f"model.regnet.kernel = {section.regnet.kernel} is even", remedy="Make it odd")
     return RegNet(section.regnet)
 
 

@@ -41,22 +41,26 @@ def role_of(name: str, parameter: nn.Parameter, backbone: Backbone, grouped: fro
     grouped : frozenset of str
         Names of the weights of grouped convolutions.
     """
-    *path, last = name.split(".")
+    room, *path, last = name.split(".")
     if parameter.dim() < 2 or last in backbone.VECTORS or last in backbone.DRAWN:
         return "vector"
-    if path[0] == "backbone" and path[1].startswith("stem"):
+    if path and path[0].startswith("stem"):
         return "stem"
     if name in grouped:
         return "grouped"
-    return "head" if path[0] == "objective" and any(p.startswith("head") for p in path) else "hidden"
+    return "head" if room == "objective" and any(part.startswith("head") for part in path) else "hidden"
 
 
 @torch.no_grad()
 def initialise(model: nn.Module, backbone: Backbone, seed: int) -> None:
     """Draw the matrices of a model, each from its own stream of the run's seed.
 
+    Biases of the backbone's layers are zero: PyTorch draws them from the process's generator.
     Teachers and all other parameters without gradient are left alone.
     """
+    for module in backbone.modules():
+        if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d) and module.bias is not None:
+            module.bias.zero_()
     grouped = grouped_weights(model)
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:

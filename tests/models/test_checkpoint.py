@@ -91,11 +91,11 @@ def test_a_file_that_is_no_safetensors_is_refused_without_being_run(folder):
         ({"vocab_size": 98}, "weights lm_head.weight, model.embed_tokens.weight"),
         ({"num_hidden_layers": 3}, r"weights model\.layers\.2"),
         ({"num_attention_heads": 3}, "not a multiple"),
-        ({"num_attention_heads": 0}, "no decoder"),
+        ({"num_attention_heads": 0}, "no model has these settings"),
         ({"rms_norm_eps": 1e-5}, "rms_norm_eps"),
         ({"tie_word_embeddings": True}, "tie_word_embeddings"),
         ({"model_type": "mistral"}, "model_type"),
-        ({"hidden_size": "wide"}, "no decoder"),
+        ({"hidden_size": "wide"}, "no model has these settings"),
         ({"wardlaw": {}}, "not a checkpoint's config"),
     ],
 )

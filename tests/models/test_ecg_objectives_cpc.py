@@ -25,16 +25,20 @@ def test_loss_is_info_nce_by_a_loop():
     objective = model.objective
     with torch.no_grad():
         context = objective.context(model.backbone, batch.signals).double()
-        patches = batch.signals.view(5, PATCHES, 16 * 12)
-        codes = objective.stem(patches).double()
+        codes = objective.stem(batch.signals.view(5, PATCHES, 16 * 12)).double()
+        codes = (codes - codes.mean(-1, keepdim=True)) / (
+            codes.var(-1, keepdim=True, correction=0) + 1e-5
+        ).sqrt()
         heads = objective.head.weight.double().view(STEPS, 64, -1)
     places = objective._draw_negatives(batch)
     for row in range(5):
         total = 0.0
         for step in range(STEPS):
             predicted = heads[step] @ context[row]
-            right = predicted @ codes[row, PATCHES - STEPS + step]
-            wrong = [predicted @ codes[place // PATCHES, place % PATCHES] for place in places[row].tolist()]
+            right = predicted @ codes[row, PATCHES - STEPS + step] / 8
+            wrong = [
+                predicted @ codes[place // PATCHES, place % PATCHES] / 8 for place in places[row].tolist()
+            ]
             total -= math.log(math.exp(right) / (math.exp(right) + sum(map(math.exp, wrong))))
         found = objective.losses(model.backbone, batch).nats[row].item()
         assert found == pytest.approx(total, rel=1e-4)

@@ -2,7 +2,7 @@
 
 from typing import Literal, Self, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from wardlaw.config.base import Section, added
 
@@ -44,6 +44,13 @@ class RegnetSection(Section):
     bottleneck: float = Field(default=1.0, gt=0)
     squeeze: float = Field(default=0.0, ge=0, le=1)
     kernel: int = Field(default=3, ge=1)
+
+    @field_validator("kernel")
+    @classmethod
+    def _refuse_even_kernels(cls, kernel: int) -> int:
+        if kernel % 2 == 0:
+            raise ValueError("an even kernel has no middle: take an odd one")
+        return kernel
 
 
 class ModelSection(Section):

@@ -13,10 +13,8 @@ from client.ecg.record import EcgRecord, Quarantined
 from client.ecg.sources.array import list_array, read_array
 from client.ecg.sources.code15 import list_code15, read_code15
 from client.ecg.sources.ptb_xl import list_ptb_xl, read_ptb_xl
-from client.ecg.sources.synthetic import SyntheticReference, list_synthetic, read_synthetic
-from client.ecg.sources.table import check_site_column, refuse_patients
+from client.ecg.sources.synthetic import list_synthetic, read_synthetic
 from client.ecg.sources.wfdb import list_wfdb, read_wfdb
-from client.ecg.synthetic.site import GENERATOR_FILE
 
 
 @dataclass(frozen=True)
@@ -39,18 +37,10 @@ class Source:
     synthetic: bool = False
 
 
-def _list_synthetic(
-    folder: Path, patients: Path | None = None, site_column: str = ""
-) -> list[SyntheticReference]:
-    refuse_patients(patients, GENERATOR_FILE)
-    check_site_column(site_column, ["site"])
-    return list_synthetic(folder)
-
-
 SOURCES: Mapping[str, Source] = {
     "wfdb": Source(list_wfdb, read_wfdb),
     "ptb-xl": Source(list_ptb_xl, read_ptb_xl),
     "code-15": Source(list_code15, read_code15),
     "array": Source(list_array, read_array),
-    "synthetic": Source(_list_synthetic, read_synthetic, synthetic=True),
+    "synthetic": Source(list_synthetic, read_synthetic, synthetic=True),
 }

@@ -26,7 +26,9 @@ class Cpc(Objective):
 
     The backbone reads the crop up to a cut, ``steps_predicted`` patches before its end; the feature of the
     last patch before it is the context. A small encoder of the raw samples of single patches makes
-    codes, and for each step a bilinear form scores the true patch and ``negatives`` others: InfoNCE
+    codes, and for each step a bilinear form scores the true patch and ``negatives`` others. Codes are
+    normalised and scores divided by the square root of their size, or a single artefact of many mV would
+    decide a batch: InfoNCE
     in nats a predicted patch, of which a model that knows nothing has exactly ln(1 + negatives).
 
     The cut is ours. The paper's context network is causal and predicts from every place at once; here
@@ -54,14 +56,19 @@ class Cpc(Objective):
         before = signals[:, : signals.shape[1] - self.steps * self.patch]
         return over_patches(backbone(before), backbone)[:, -1]
 
+    def encode(self, signals: Tensor) -> Tensor:
+        """Code of each patch from its own samples, of unit variance: (B, P, CODE) float32."""
+        codes = self.stem(patches_of(signals, self.patch).flatten(2)).float()
+        return functional.layer_norm(codes, (CODE,))
+
     def losses(self, backbone: Backbone, batch: SignalBatch) -> RecordLosses:
         """Nats of each crop's predicted patches."""
-        codes = self.stem(patches_of(batch.signals, self.patch).flatten(2)).float()
+        codes = self.encode(batch.signals)
         predicted = self.head(self.context(backbone, batch.signals)).unflatten(1, (self.steps, CODE)).float()
         wrong = codes.flatten(0, 1)[self._draw_negatives(batch)]
         with torch.autocast(codes.device.type, enabled=False):
             right_scores = (predicted * codes[:, -self.steps :]).sum(-1, keepdim=True)
-            scores = torch.cat([right_scores, predicted @ wrong.transpose(1, 2)], -1)
+            scores = torch.cat([right_scores, predicted @ wrong.transpose(1, 2)], -1) / CODE**0.5
         nats = -functional.log_softmax(scores, -1)[..., 0]
         counted = self._predicted(batch)
         return RecordLosses(torch.where(counted, nats, 0).sum(1), counted.sum(1))

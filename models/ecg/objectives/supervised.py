@@ -4,7 +4,7 @@ from abc import abstractmethod
 from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from models.ecg.backbone import Backbone, over_patches
@@ -33,11 +33,14 @@ class Supervised(Objective):
     """
 
     target: ClassVar[str] = "label"
+    first_bias: ClassVar[float]
+    """What the head says of every class before it has learnt anything."""
 
     def __init__(self, backbone: Backbone, outputs: int) -> None:
         super().__init__()
         self.patch, self.outputs = backbone.patch, outputs
         self.head = Linear(backbone.width, outputs)
+        nn.init.constant_(self.head.bias, self.first_bias)
 
     @abstractmethod
     def label_losses(self, logits: Tensor, labels: Tensor) -> Tensor:
@@ -74,7 +77,13 @@ class Supervised(Objective):
 
 
 class Bce(Supervised):
-    """Binary cross-entropy, in nats a label."""
+    """Binary cross-entropy, in nats a label.
+
+    A diagnosis is rare, so the head starts at 5 %: from one half, features would first collapse onto
+    the classes' frequencies (Lin et al., arXiv 1708.02002, section 4.1).
+    """
+
+    first_bias: ClassVar[float] = -3.0
 
     def label_losses(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Minus the log-probability of each label."""
@@ -85,8 +94,11 @@ class Asymmetric(Supervised):
     """Asymmetric loss (Ridnik et al., arXiv 2009.14119, equation 7).
 
     A weighted cross-entropy and no log-probability of anything: its values are not nats, and only
-    comparable at equal gammas and shift.
+    comparable at equal gammas and shift. Below the shift a negative label has no gradient, so the head
+    starts at one half.
     """
+
+    first_bias: ClassVar[float] = 0.0
 
     def __init__(self, section: ObjectiveSection, backbone: Backbone, outputs: int) -> None:
         super().__init__(backbone, outputs)

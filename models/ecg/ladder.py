@@ -1,11 +1,11 @@
-"""What the ladders of the convolutional families share."""
+"""What the ladders of all ECG families share."""
 
 from collections.abc import Mapping
 
 from wardlaw.errors import ConfigError
 
 BASE = "330k"
-"""Name of the rung whose learning rates are the run's own, in each convolutional family."""
+"""Name of the rung whose learning rates are the run's own, in each family."""
 
 
 def width_of(size: str, rungs: Mapping[str, int], family: str) -> int:
