@@ -6,6 +6,7 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from models.ecg.families import BUILDERS, RUNGS, build_backbone
@@ -96,9 +97,7 @@ def test_features_that_were_learned_without_labels_tell_the_rate(name):
     train(model, 200)
     model.eval()
     seen, unseen = beats(256, 5000), beats(256, 6000)
-    scaler = StandardScaler().fit(features_of(model, seen))
-    probe = LogisticRegression(max_iter=1000).fit(
-        scaler.transform(features_of(model, seen)), seen.labels[:, 0]
-    )
-    scores = probe.decision_function(scaler.transform(features_of(model, unseen)))
+    probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    probe.fit(features_of(model, seen), seen.labels[:, 0])
+    scores = probe.decision_function(features_of(model, unseen))
     assert roc_auc_score(unseen.labels[:, 0], scores) > 0.9
