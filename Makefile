@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := demo
+ECG := demo-ecg
 
 # No program of ours needs the network at run time.
 export FLWR_TELEMETRY_ENABLED := 0
@@ -11,7 +12,7 @@ export FLWR_DISABLE_UPDATE_CHECK := 1
 export FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION := 1
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: demo plan test test-all lint bench lock flower-config clean
+.PHONY: demo plan ecg test test-all lint bench lock flower-config clean
 
 $(VENV)/installed: requirements.lock pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -28,6 +29,19 @@ plan: demo
 	$(BIN)/wardlaw simulate study studies/demo-budgets.toml --federation $(DEMO)/federation --out $(DEMO)/budgets
 	$(BIN)/wardlaw simulate shards $(DEMO)/federation --out $(DEMO)/sites.csv
 	$(BIN)/wardlaw analysis plan $(DEMO) --sites $(DEMO)/sites.csv --compute 1e12 --json $(DEMO)/plan.json
+
+# Synthetic ECG hospitals: four train, two stay unseen; two families with labels and without, pooled and federated.
+ecg: $(ECG)/federation/federation.json
+	$(BIN)/wardlaw simulate study studies/ecg-demo.toml --federation $(ECG)/federation --out $(ECG)/runs \
+		--sites synthetic-00,synthetic-01,synthetic-02,synthetic-03
+	$(BIN)/wardlaw simulate ecg-scores $(ECG)/runs --method linear --table $(ECG)/scores.csv
+	$(BIN)/wardlaw analysis report $(ECG)/runs --out $(ECG)/report --title "Demo: synthetic ECG of four hospitals"
+
+$(ECG)/federation/federation.json: $(VENV)/installed
+	rm -rf $(ECG)
+	$(BIN)/wardlaw simulate ecg-hospitals --patients 300 --out $(ECG)/hospitals
+	$(BIN)/wardlaw client shard ecg --source synthetic --input $(ECG)/hospitals --site-column site --out $(ECG)/shards
+	$(BIN)/wardlaw simulate prepare-ecg --shards $(ECG)/shards --out $(ECG)/federation
 
 $(DEMO)/hospitals/generator.json: $(VENV)/installed
 	rm -rf $(DEMO)
@@ -71,4 +85,4 @@ flower-config: $(VENV)/installed
 	$(BIN)/python -m wardlaw.config.pyproject
 
 clean:
-	rm -rf $(VENV) $(DEMO)
+	rm -rf $(VENV) $(DEMO) $(ECG)
