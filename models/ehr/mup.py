@@ -27,18 +27,17 @@ the gains, which norms make scale-free or nearly so, do not decay.
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
+from torch import nn
 
 from models.ehr.ladder import Shape, rung
 from models.model import ParameterGroup
 from wardlaw.seeds import derive_seed
-
-if TYPE_CHECKING:
-    from models.ehr.decoder import Decoder
 
 BASE = rung("150k")
 """The rung whose learning rates are the run's own."""
@@ -62,6 +61,15 @@ ROLES = MappingProxyType(
     }
 )
 """Part that each module's weight plays in the table above."""
+
+
+class Shaped(Protocol):
+    """A decoder, as far as its parametrisation needs one."""
+
+    shape: Shape
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Parameters by name."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +101,7 @@ def scaling(role: str, shape: Shape, fan_in: int) -> Scaling:
 
 
 @torch.no_grad()
-def initialise(model: "Decoder", seed: int) -> None:
+def initialise(model: Shaped, seed: int) -> None:
     """Fill a decoder's weights, each from its own stream of the run's seed.
 
     The values do not depend on the device, on the order of calls or on any other random number.
@@ -107,7 +115,7 @@ def initialise(model: "Decoder", seed: int) -> None:
         parameter.copy_(values * scaling(_role(name), model.shape, parameter.shape[1]).std)
 
 
-def parameter_groups(model: "Decoder") -> list[ParameterGroup]:
+def parameter_groups(model: Shaped) -> list[ParameterGroup]:
     """The decoder's parameters by learning rate and weight decay.
 
     A group trains at ``base rate x lr_multiplier`` with the ``weight_decay`` of PyTorch's AdamW set to
