@@ -122,7 +122,7 @@ def _exponents(peers: Peers, findings: Findings) -> list[str]:
         return []
     alpha = reference.intervals["alpha"]
     sentences = [
-        f"{peers.centralised} loss falls with size as {reference.law.formula} with exponent "
+        f"{peers.centralised} loss {_trend(alpha)} with size: {reference.law.formula} has the exponent "
         f"alpha = {interval_text(alpha)}."
     ]
     for arm, difference in findings.differences.items():
@@ -137,6 +137,12 @@ def _exponents(peers: Peers, findings: Findings) -> list[str]:
         else:
             sentences.append(f"{arm}'s exponent is not measurably different: the difference is {shown}.")
     return sentences
+
+
+def _trend(alpha: Interval) -> str:
+    if alpha.low is not None and not alpha.excludes_zero:
+        return "does not measurably fall"
+    return "falls" if alpha.estimate > 0 else "rises"
 
 
 def _only_losses(runs: Runs, findings: Findings) -> list[str]:
