@@ -1,4 +1,4 @@
-"""Sites whose records are smooth noise (synthetic): for trying the machinery, where nothing need be learnt."""
+"""Sites of smooth noise (synthetic records): for trying the machinery, where nothing need be learnt."""
 
 from pathlib import Path
 
