@@ -5,6 +5,11 @@ Names follow Flower's own (``arrays``, ``config``, ``metrics``, ``num-examples``
 
 A site's reply always has an ``origin`` record: the site's name, the run's
 fingerprint and the round it answers, which the server checks before it reads on.
+
+The words are those of EHR; a site of ECG uses the same. Its ``tokenizer`` is the fingerprint of its shard
+(format, rate, leads, classes), ``vocabulary-size`` the number of classes, ``train-tokens`` and
+``num-examples`` samples, and in an evaluation ``tokens`` are the objective's targets and ``events`` records.
+It has no answer to ``query.sketch`` and ``query.tokenize``.
 """
 
 # Message types (Flower: "<kind>" or "<kind>.<action>").

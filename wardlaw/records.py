@@ -74,14 +74,18 @@ class RunResult:
     ----------
     loss_per_token, loss_per_event : float
         Final evaluation in nats, pooled over sites (summed nats over summed counts);
-        in the local topology the mean over replicas of that figure.
+        in the local topology the mean over replicas of that figure. Of ECG per target of the
+        objective (a label, a patch) and per record.
     parameters, non_embedding_parameters : int
-        Of one replica.
+        Of one replica: all that is trained, and that without embedding and heads. Of ECG the
+        second is the backbone, and a teacher is in neither.
     flops : float
         Training FLOPs of all replicas together: products with weight matrices, attention within
-        each window and the head, forward and backward, without padding.
+        each window, convolutions, transforms and the head, forward and backward, without padding;
+        with a teacher, its forward pass too.
     tokens, unique_tokens : int
-        Tokens trained on by all replicas, and distinct tokens in their shards.
+        Tokens trained on by all replicas, and distinct tokens in their shards. Of ECG samples in
+        time, of which each has twelve leads.
     wall_s : float
         Wall time from first step to last, without evaluation.
     bytes_down, bytes_up : int
