@@ -1,4 +1,4 @@
-"""Tables of docs/ecg-models.md are the ladders, and its rules are the code's."""
+"""Tables of docs/ecg-models.md are the ladders, those of docs/ecg-objectives.md the objectives."""
 
 import re
 from pathlib import Path
@@ -8,13 +8,16 @@ import pytest
 from models.ecg import convnext, regnet, resnet, s4d
 from models.ecg.families import RUNGS
 from models.ecg.ladder import BASE
-from models.ecg.listing import describe
+from models.ecg.listing import describe, describe_objectives
 from models.ecg.scaling import rate_of
 from models.ehr.ladder import shape_of
 from wardlaw.config.model import ECG_FAMILIES
+from wardlaw.config.objective import COUPLED, ObjectiveSection
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-PAGE = (DOCS / "ecg-models.md").read_text(encoding="utf-8")
+PAGE, OBJECTIVES = (
+    (DOCS / f"ecg-{name}.md").read_text(encoding="utf-8") for name in ("models", "objectives")
+)
 
 
 def rows(text: str, first: str) -> list[list[str]]:
@@ -65,7 +68,8 @@ def test_flops_a_sample_and_parameter():
 
 
 def test_the_rates_of_the_page_are_those_of_the_optimiser():
-    roles = {"vectors": "vector", "stem": "stem", "grouped": "grouped", "dense": "hidden", "heads": "head"}
+    roles = {"vectors": "vector", "fixed": "fixed", "stem": "stem"}
+    roles |= {"grouped": "grouped", "dense": "hidden", "heads": "head"}
     table = rows(PAGE, "|".join(f"{word}.*" for word in roles))
     assert len(table) == len(roles)
     rate = {"1": 1.0, "r": 4.0, "1 / r": 0.25}
@@ -73,6 +77,30 @@ def test_the_rates_of_the_page_are_those_of_the_optimiser():
         role = roles[re.split(r"\W", part)[0]]
         assert rate[adam] == rate_of(role, 4.0, "adamw")
         assert rate[sgd] == rate_of(role, 4.0, "sgd")
+
+
+def test_every_objective_stands_on_the_page_with_target_and_chance():
+    table = rows(OBJECTIVES.partition("Chance in this table")[0], r"`[a-z0-9]+`")
+    assert [row[0].strip("`") for row in table] == [row["name"] for row in describe_objectives()]
+    for (_, _, target, chance, module), row in zip(table, describe_objectives(), strict=True):
+        assert target == row["target"]
+        known = row["chance_nats"]
+        assert chance == ("depends on the data" if known is None else f"{known:.3f} nats")
+        text = (DOCS.parent / module.strip("`")).read_text(encoding="utf-8")
+        assert re.search(rf"^class {row['name']}\(", text, flags=re.MULTILINE | re.IGNORECASE)
+
+
+def test_coupled_objectives_are_those_that_are_refused():
+    table = rows(OBJECTIVES.partition("## Private gradients")[2], r"`[a-z0-9]+`")
+    assert {name.strip("`"): reason for name, reason in table} == COUPLED
+
+
+def test_settings_of_the_page_are_the_defaults():
+    usual = ObjectiveSection()
+    named = re.findall(r"`([a-z-]+)` (?:\()?([\d.]+)\b", OBJECTIVES)
+    assert len(named) >= 9
+    for field, value in named:
+        assert getattr(usual, field.replace("-", "_")) == float(value), field
 
 
 def test_pages_are_short():
