@@ -47,10 +47,10 @@ def main() -> None:
         for size in arguments.sizes.split(","):
             waits, steps = timed(config_of(size, arguments.batch), shard, arguments.steps)
             share = statistics.median(wait / step for wait, step in zip(waits, steps, strict=True))
+            wait, step = (1000 * statistics.median(seconds) for seconds in (waits, steps))
             print(
-                f"resnet {size:>5}, {arguments.batch} crops of {CONTEXT}: waits "
-                f"{1000 * statistics.median(waits):6.2f} ms of {1000 * statistics.median(steps):7.1f} ms a step, "
-                f"{share:.2%}"
+                f"resnet {size:>5}, {arguments.batch} crops of {CONTEXT}: "
+                f"waits {wait:6.2f} ms of {step:7.1f} ms a step, {share:.2%}"
             )
 
 
