@@ -5,6 +5,8 @@ rate, conduction, axis and T wave. The others keep the Challenge's prevalences, 
 some thousand patients; or need beats that a crop may lack (PAC, PVC).
 """
 
+import logging
+
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
@@ -25,6 +27,8 @@ from client.training.replica import build_replica
 from client.training.trainer import train_steps
 from wardlaw.config import from_flat
 from wardlaw.config.model import ECG_FAMILIES
+
+logger = logging.getLogger(__name__)
 
 SHOWN = ("AF", "STach", "SB", "CLBBB", "CRBBB", "LAD", "TInv")
 CODES = {finding.name: finding.code for finding in FINDINGS}
@@ -82,12 +86,13 @@ def reached_and_allowed(shard, family, steps, objective="bce", size="80k"):
 
 
 def check(family, reached, allowed, mean, worst, everything):
-    """Print the table; bound the gap on ``SHOWN``, the macro gap over all, and any excess over the rule."""
-    print(f"\n{family}: " + ", ".join(f"{name} {reached[name]:.3f}/{allowed[name]:.3f}" for name in reached))
+    """Tell the table; bound the gap on ``SHOWN``, the macro gap over all, and any excess over the rule."""
+    table = ", ".join(f"{name} {reached[name]:.3f}/{allowed[name]:.3f}" for name in reached)
+    logger.info("%s: %s", family, table)
     gaps = {name: allowed[name] - reached[name] for name in reached}
     shown = [gaps[name] for name in SHOWN]
     macro = np.mean(list(gaps.values()))
-    print(f"{family}: gap {np.mean(shown):.3f} on {len(SHOWN)} labels, {macro:.3f} on all {len(gaps)}")
+    logger.info("%s: gap %.3f on %s, %.3f on all", family, np.mean(shown), " ".join(SHOWN), macro)
     assert -0.01 < np.mean(shown) < mean
     assert max(shown) < worst
     assert 0 < macro < everything
