@@ -13,7 +13,7 @@ from pathlib import Path
 from server.deployment.superlink import SuperLink, project_folder
 from server.deployment.waiting import require_result, wait_for_end, wait_until_healthy
 from simulations.federation_folder import participating_policies
-from simulations.in_process import collect_steps
+from simulations.in_process import collect_steps, require_shards
 from wardlaw.config import RunConfig, to_flat
 from wardlaw.deployment.environment import LOOPBACK, flower_environment, free_port, program
 from wardlaw.deployment.processes import Children
@@ -41,17 +41,20 @@ def run_in_flower_engine(config: RunConfig, records: Path) -> Path:
 
     Raises
     ------
+    ShardError
+        If a site has no shard that the run can read.
     RoundError
         If the run failed or left no result.
     """
-    sites = len(participating_policies(config))
+    policies = participating_policies(config)
+    require_shards(config, policies)
     records = records.resolve()
     folder = record_folder(records, config)
     if not is_finished(folder):
         settings = to_flat(_located(config, records))
         home = Path(tempfile.mkdtemp(prefix="wardlaw-flower-"))
         with running_engine(home) as (superlink, children):
-            run_id = superlink.submit(project_folder(), settings, simulated_nodes(sites))
+            run_id = superlink.submit(project_folder(), settings, simulated_nodes(len(policies)))
             state = wait_for_end(superlink, run_id, folder, children, between=lambda: None)
             require_result(superlink, state, folder, children.log(f"run-{run_id}"))
         # Kept where the run failed: its logs say why.

@@ -1,13 +1,16 @@
 """A federated run in one process: what studies use."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from client.app import app
+from client.modalities import require_kind
+from client.site import open_site_shard
 from client.site_state import read_step_rows
 from server.federation import run_federation
 from simulations.federation_folder import participating_policies
 from simulations.grid import InProcessGrid
-from wardlaw.config import RunConfig, to_flat
+from wardlaw.config import RunConfig, SitePolicy, to_flat
 from wardlaw.records import record_folder, write_table
 
 
@@ -25,12 +28,29 @@ def run_in_process(config: RunConfig, records: Path) -> Path:
     -------
     Path
         The finished record's folder.
+
+    Raises
+    ------
+    ShardError
+        If a site has no shard that the run can read.
     """
-    sites = len(participating_policies(config))
-    run_federation(InProcessGrid(app, sites, to_flat(config)), config, records)
+    policies = participating_policies(config)
+    require_shards(config, policies)
+    run_federation(InProcessGrid(app, len(policies), to_flat(config)), config, records)
     folder = record_folder(records, config)
     collect_steps(config, folder)
     return folder
+
+
+def require_shards(config: RunConfig, policies: Iterable[SitePolicy]) -> None:
+    """Refuse at once, in full words, a shard for which its site would not be admitted.
+
+    A coordinator would wait for the site and be told a code. Shards that the run is yet to make
+    are not looked for.
+    """
+    if config.data.vocabulary == "existing":
+        for policy in policies:
+            require_kind(config, open_site_shard(policy, config.data.tokenizer, verify=False))
 
 
 def collect_steps(config: RunConfig, folder: Path) -> None:
