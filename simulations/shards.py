@@ -1,4 +1,4 @@
-"""The sizes of a federation's shards, as a table that the planner reads."""
+"""The sizes of a federation's shards, as a table that the planner reads: tokens of EHR, samples of ECG."""
 
 import io
 from pathlib import Path
@@ -31,10 +31,10 @@ def shard_sizes(federation: Path) -> pl.DataFrame:
 
 
 def shards(
-    federation: Annotated[Path, typer.Argument(help="Folder made by `simulate prepare`.")],
+    federation: Annotated[Path, typer.Argument(help="Folder made by `simulate prepare` or `prepare-ecg`.")],
     out: Annotated[Path | None, typer.Option(help="CSV file to write; printed if absent.")] = None,
 ) -> None:
-    """List the patients and tokens of each site's shard, for `wardlaw analysis plan --sites`."""
+    """List the patients and tokens (of ECG, samples) of each site's shard, for `wardlaw analysis plan --sites`."""
     buffer = io.StringIO()
     shard_sizes(federation).write_csv(buffer)
     if out is None:

@@ -32,6 +32,9 @@ _FIELDS_OF: dict[str, frozenset[str]] = {
     "reconstruction": _MASKS,
 }
 
+CODED = frozenset({"dinosr", "hubert"})
+"""Objectives with a codebook."""
+
 COUPLED: dict[str, str] = {
     "cpc": "a record's negatives are patches of the other records of its batch",
     "dinosr": "a code moves by the mean of the batch's features that chose it",
