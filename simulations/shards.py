@@ -34,7 +34,7 @@ def shards(
     federation: Annotated[Path, typer.Argument(help="Folder made by `simulate prepare` or `prepare-ecg`.")],
     out: Annotated[Path | None, typer.Option(help="CSV file to write; printed if absent.")] = None,
 ) -> None:
-    """List the patients and tokens (of ECG, samples) of each site's shard, for `wardlaw analysis plan --sites`."""
+    """List the patients and tokens (of ECG, samples) of each site's shard, for `analysis plan --sites`."""
     buffer = io.StringIO()
     shard_sizes(federation).write_csv(buffer)
     if out is None:

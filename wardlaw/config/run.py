@@ -107,8 +107,8 @@ class RunConfig(Section):
             )
         if name in CODED and self.strategy.name not in {"fedavg", "fedprox"}:
             raise ValueError(
-                f"strategy.name = '{self.strategy.name}' does not fit objective.name = '{name}': a codebook is "
-                "sums over counts, which only a plain average keeps in step"
+                f"strategy.name = '{self.strategy.name}' does not fit objective.name = '{name}': "
+                "a codebook is sums over counts, which only a plain average keeps in step"
             )
         if self.model.reads == "ecg" and self.data.vocabulary == "fitted":
             raise ValueError("data.vocabulary = 'fitted' has no meaning for ECG: signals have no vocabulary")
