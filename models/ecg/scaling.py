@@ -7,6 +7,7 @@ over that of its ladder's base rung:
 part                                initial std            rate, AdamW       rate, SGD
 ==================================  =====================  ================  =================
 vectors: gains, biases, per channel the constructor's      1                 r
+fixed: heads' biases, mask's value  the constructor's      1                 1
 stem                                1 / sqrt(fan-in)       1                 r
 grouped convolutions                1 / sqrt(fan-in)       1                 r
 dense hidden matrices               1 / sqrt(fan-in)       1 / r             1
@@ -14,8 +15,9 @@ heads                               1 / fan-in             1 / r             1 /
 ==================================  =====================  ================  =================
 
 A grouped convolution's fan-in is its kernel times its group, the same at every width, so that it
-learns as a vector does. Weight decay is divided by what the rate is multiplied by; vectors and the
-stem do not decay.
+learns as a vector does. A stem of several layers is a stem in its first only: the others read as many
+channels as the backbone is wide, and are dense hidden matrices. Weight decay is divided by what the rate
+is multiplied by; vectors and the stem do not decay.
 """
 
 import torch
@@ -42,13 +44,16 @@ def role_of(name: str, parameter: nn.Parameter, backbone: Backbone, grouped: fro
         Names of the weights of grouped convolutions.
     """
     room, *path, last = name.split(".")
+    head = room == "objective" and any(part.startswith("head") for part in path)
+    if last == "mask_value" or (head and parameter.dim() < 2):
+        return "fixed"
     if parameter.dim() < 2 or last in backbone.VECTORS or last in backbone.DRAWN:
         return "vector"
     if path and path[0].startswith("stem"):
-        return "stem"
+        return "stem" if room == "objective" or path[1:2] in ([], ["0"]) else "hidden"
     if name in grouped:
         return "grouped"
-    return "head" if room == "objective" and any(part.startswith("head") for part in path) else "hidden"
+    return "head" if head else "hidden"
 
 
 @torch.no_grad()
@@ -67,7 +72,7 @@ def initialise(model: nn.Module, backbone: Backbone, seed: int) -> None:
             continue
         last = name.rpartition(".")[2]
         role = role_of(name, parameter, backbone, grouped)
-        if role == "vector" and last not in backbone.DRAWN:
+        if role == "fixed" or (role == "vector" and last not in backbone.DRAWN):
             continue
         fan_in = parameter[0].numel()
         std = {"vector": backbone.DRAWN.get(last, 0.0), "head": HEAD_STD / fan_in}.get(role, fan_in**-0.5)
@@ -87,8 +92,8 @@ def grouped_weights(model: nn.Module) -> frozenset[str]:
 def rate_of(role: str, ratio: float, optimiser: str) -> float:
     """Learning rate of a role over the base rate, at a backbone ``ratio`` times the base's width."""
     if optimiser == "adamw":
-        return 1.0 if role in {"vector", "stem", "grouped"} else 1 / ratio
-    return {"hidden": 1.0, "head": 1 / ratio}.get(role, ratio)
+        return 1 / ratio if role in {"hidden", "head"} else 1.0
+    return {"fixed": 1.0, "hidden": 1.0, "head": 1 / ratio}.get(role, ratio)
 
 
 def parameter_groups(model: nn.Module, backbone: Backbone, optimiser: str) -> list[ParameterGroup]:
@@ -100,7 +105,7 @@ def parameter_groups(model: nn.Module, backbone: Backbone, optimiser: str) -> li
             continue
         role = role_of(name, parameter, backbone, grouped)
         rate = rate_of(role, backbone.width_ratio, optimiser)
-        decay = 0.0 if role in {"vector", "stem"} else 1 / rate
+        decay = 0.0 if role in {"vector", "fixed", "stem"} else 1 / rate
         empty = ParameterGroup(name=role, params=[], lr_multiplier=rate, weight_decay_multiplier=decay)
         groups.setdefault(role, empty)["params"].append(parameter)
     return list(groups.values())
