@@ -3,7 +3,7 @@
 import torch
 from flwr.app import ConfigRecord, MetricRecord, RecordDict
 
-from client.modalities import Shard, evaluate_shard
+from client.modalities import Shard, evaluate_shard, require_kind
 from client.policy import require_allowed, require_patients, rounded
 from client.site import Site, open_site_shard, tokenizer_of
 from client.training.replica import training_device
@@ -16,10 +16,16 @@ def describe(content: RecordDict, site: Site) -> RecordDict:
     """Answer ``query.describe``: which tokeniser made the site's shard, whose files are verified here.
 
     A site whose vocabulary is yet to be fitted has no shard to describe.
+
+    Raises
+    ------
+    ShardError
+        If the shard is not what the run's model reads, or a file is not what it was.
     """
     if site.config.data.vocabulary == "fitted" and not tokenizer_of(content, site.config):
         return RecordDict()
     shard = open_site_shard(site.policy, tokenizer_of(content, site.config))
+    require_kind(site.config, shard)
     require_patients(site.policy, shard.manifest.patients("train"))
     return describe_shard(shard)
 

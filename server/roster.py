@@ -170,8 +170,9 @@ def _admit(present: dict[str, int], sites: tuple[str, ...], census: Census) -> R
             f"{tokenizer[:16]}: {', '.join(group)}" for (tokenizer, _), group in shards.items()
         )
         raise AdmissionError(
-            f"the sites' shards are of {len(shards)} tokenisers ({groups})",
-            remedy="Name the run's by data.tokenizer, or tokenise anew with one vocabulary",
+            f"the sites' shards are of {len(shards)} fingerprints ({groups})",
+            remedy="Name the run's by data.tokenizer, or make the others anew: EHR with one vocabulary, "
+            "ECG with one rate",
         )
     ((tokenizer, vocabulary_size),) = shards
     synthetic = any(description.synthetic for description in descriptions.values())

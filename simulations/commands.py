@@ -26,7 +26,9 @@ from wardlaw.vocabulary import Scheme, Vocabulary
 SitesOption = Annotated[
     str, typer.Option("--sites", help="Sites that take part, by comma; all if absent. The rest stay unseen.")
 ]
-FederationOption = Annotated[Path, typer.Option("--federation", help="Folder made by `simulate prepare`.")]
+FederationOption = Annotated[
+    Path, typer.Option("--federation", help="Folder made by `simulate prepare` or `prepare-ecg`.")
+]
 
 
 def settings() -> None:
@@ -119,14 +121,16 @@ def transfer(
     """Score the models of finished runs on sites outside their federation."""
     for folder in find_records(runs):
         if only in folder.name:
-            scored = evaluate_transfer(load_record(folder), outside)
+            record = load_record(folder)
+            scored = evaluate_transfer(record, outside)
+            unit = "token" if record.config.model.reads == "ehr" else "target"
             sums = pl.col("nats", "tokens", "patients").sum()
             for row in (
                 scored.group_by("replica", "site", maintain_order=True).agg(sums).iter_rows(named=True)
             ):
                 typer.echo(
                     f"{folder.name} {row['replica']} on {row['site']}: "
-                    f"{row['nats'] / row['tokens']:.4f} nats a token, {row['patients']} patients"
+                    f"{row['nats'] / row['tokens']:.4f} nats a {unit}, {row['patients']} patients"
                 )
 
 

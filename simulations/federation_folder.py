@@ -60,7 +60,7 @@ def load_federation(federation: Path) -> FederationManifest:
         raise DataError(
             f"not a federation folder ({type(error).__name__})",
             where=str(path),
-            remedy="Make one with `wardlaw simulate prepare`",
+            remedy="Make one with `wardlaw simulate prepare`, of ECG with `wardlaw simulate prepare-ecg`",
         ) from None
 
 

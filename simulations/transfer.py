@@ -14,32 +14,37 @@ from wardlaw.errors import ShardError
 from wardlaw.files import write_atomically
 from wardlaw.records import RunRecord
 
+_REMEDIES = {
+    "ehr": "Prepare them with --vocabulary of the run's federation",
+    "ecg": "Make them again with the --rate of the run's shards",
+}
+
 
 def evaluate_transfer(record: RunRecord, outside: Path) -> pl.DataFrame:
     """Score a run's models on all patients of sites that it never saw.
 
     Writes ``transfer.parquet`` to the run's record: a row a replica, site and split, with the
-    sums of `client.ehr.loss.LossSums`.
+    sums of ``client.evaluation.loss_sums.LossSums``.
 
     Parameters
     ----------
     record : RunRecord
     outside : Path
-        Federation folder of the other sites, prepared with the run's vocabulary.
+        Federation folder of the other sites, whose shards were made as the run's were.
 
     Raises
     ------
     ShardError
-        If the other sites' shards are of another tokeniser.
+        If the other sites' shards are of another fingerprint: vocabulary, or rate and classes.
     """
     torch.set_num_threads(record.config.train.threads)
     manifest = load_federation(outside)
     if manifest.tokenizer != record.config.data.tokenizer:
         raise ShardError(
-            f"the sites outside have tokeniser {manifest.tokenizer[:16]}, "
-            f"the run has {record.config.data.tokenizer[:16]}",
+            f"the shards of the sites outside have fingerprint {manifest.tokenizer[:16]}, "
+            f"the run's have {record.config.data.tokenizer[:16]}",
             where=str(outside),
-            remedy="Prepare them with --vocabulary of the run's federation",
+            remedy=_REMEDIES[record.config.model.reads],
         )
     rows = []
     for replica, model in run_models(record).items():
