@@ -25,7 +25,7 @@ def test_an_ecg_run_is_a_family_and_an_objective():
         (ECG | {"objective.negatives": 5}, "objective.negatives has no meaning for objective.name = 'bce'"),
         (ECG | {"model.regnet.depth": 5}, "model.regnet has no meaning"),
         (ECG | {"data.vocabulary": "fitted"}, "signals have no vocabulary"),
-        (ECG | {"objective.name": "dinosr", "strategy.name": "fedadam"}, "only a plain average keeps in step"),
+        (ECG | {"objective.name": "hubert", "strategy.name": "fedadam"}, "a plain average keeps in step"),
         ({"train.optimiser": "sgd"}, "for AdamW only"),
         (ECG | {"objective.nmae": "bce"}, "unknown key 'objective.nmae'"),
     ],
