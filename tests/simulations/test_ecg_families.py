@@ -102,13 +102,13 @@ def check(family, reached, allowed, mean, worst, everything):
 @pytest.mark.parametrize("family", ECG_FAMILIES)
 def test_each_family_reaches_what_the_rule_allows(shard, family):
     reached, allowed = reached_and_allowed(shard, family, steps=1200)
-    check(family, reached, allowed, mean=0.03, worst=0.06, everything=0.15)
+    check(family, reached, allowed, mean=0.03, worst=0.06, everything=0.2)
 
 
 @pytest.mark.slow
 def test_the_asymmetric_loss_reaches_it_as_well(shard):
     reached, allowed = reached_and_allowed(shard, "resnet", steps=1200, objective="asymmetric")
-    check("resnet, asymmetric", reached, allowed, mean=0.03, worst=0.06, everything=0.15)
+    check("resnet, asymmetric", reached, allowed, mean=0.03, worst=0.06, everything=0.2)
 
 
 def test_rates_and_axes_are_learnt_in_a_few_steps(tmp_path):
