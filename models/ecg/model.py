@@ -1,7 +1,8 @@
 """An ECG model: a backbone and what it is trained to do."""
 
-from typing import Any
+from typing import Any, TypeVar
 
+from pydantic import ValidationError
 from torch import Tensor
 
 from models.ecg.batch import SignalBatch
@@ -11,11 +12,15 @@ from models.ecg.objectives.registry import build_objective
 from models.ecg.scaling import initialise, parameter_groups
 from models.model import Model, ParameterGroup
 from wardlaw.config import RunConfig
-from wardlaw.config.flat import nest, to_flat
+from wardlaw.config.base import Section
+from wardlaw.config.flat import describe_problems, nest, to_flat
 from wardlaw.config.model import ModelSection
 from wardlaw.config.objective import ObjectiveSection
+from wardlaw.errors import ConfigError
 
 ECG_TYPE = "wardlaw-ecg"
+
+T = TypeVar("T", bound=Section)
 
 
 class EcgModel(Model):
@@ -99,6 +104,17 @@ def ecg_model_of(config: dict[str, Any]) -> EcgModel:
     KeyError, TypeError, ValueError, ConfigError
         If no model has these settings.
     """
-    section = ModelSection.model_validate(nest(config["model"]))
-    objective = ObjectiveSection.model_validate(nest(config["objective"]))
+    section = _section_of(ModelSection, config["model"])
+    if section.reads != "ecg":
+        raise ConfigError(f"model.family = '{section.family}' reads {section.reads}")
+    objective = _section_of(ObjectiveSection, config["objective"])
     return EcgModel(section, objective, int(config["outputs"]))
+
+
+def _section_of(kind: type[T], flat: Any) -> T:
+    if not isinstance(flat, dict):
+        raise TypeError(f"{flat!r} is no table of settings")
+    try:
+        return kind.model_validate(nest(flat))
+    except ValidationError as error:
+        raise ConfigError(describe_problems(error)) from None
