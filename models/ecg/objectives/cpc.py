@@ -26,10 +26,10 @@ class Cpc(Objective):
 
     The backbone reads the crop up to a cut, ``steps_predicted`` patches before its end; the feature of the
     last patch before it is the context. A small encoder of the raw samples of single patches makes
-    codes, and for each step a bilinear form scores the true patch and ``negatives`` others. Codes are
-    normalised and scores divided by the square root of their size, or a single artefact of many mV would
-    decide a batch: InfoNCE
-    in nats a predicted patch, of which a model that knows nothing has exactly ln(1 + negatives).
+    codes, and for each step a bilinear form scores the true patch and ``negatives`` others: InfoNCE in
+    nats a predicted patch, of which a model that knows nothing has exactly ln(1 + negatives). Codes are
+    normalised and scores divided by the square root of their size, or a single artefact of many mV
+    would decide a batch.
 
     The cut is ours. The paper's context network is causal and predicts from every place at once; here
     families look both ways (attention, centred convolutions, norms over time), so that a context inside the

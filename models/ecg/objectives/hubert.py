@@ -35,8 +35,9 @@ class Hubert(MaskedPrediction):
 
     Federation: the head, the mask's values and the codebook's sums and counts are averaged (see
     ``Codebook``). Records are coupled: Sinkhorn-Knopp balances the targets over the whole batch, in
-    evaluation too, where a loss therefore depends on how records are batched. It cannot collapse, since
-    features are data and balance keeps every code in use.
+    evaluation too, where a loss therefore depends on how records are batched. Against collapse
+    stand the features, which are data, and the balance, which keeps codes in use as far as it goes: codes
+    that fall out of use show as a chance below ln(codes).
     """
 
     def __init__(self, section: ObjectiveSection, backbone: Backbone) -> None:
