@@ -55,8 +55,9 @@ class Trained(nn.Module):
         initialise(self, backbone, seed)
         self.objective.start(backbone)
 
-    def step(self, optimiser: torch.optim.Optimizer, batch: SignalBatch) -> None:
+    def step(self, optimiser: torch.optim.Optimizer, batch: SignalBatch, clip_norm: float = math.inf) -> None:
         self.objective.losses(self.backbone, batch).mean().backward()
+        nn.utils.clip_grad_norm_(self.parameters(), clip_norm)
         optimiser.step()
         optimiser.zero_grad()
         self.objective.after_step(self.backbone)
