@@ -25,7 +25,7 @@ def load_weights(model: Model, record: ArrayRecord) -> dict[str, Tensor]:
     Raises
     ------
     ConfigError
-        If names, order or shapes are not the model's: server and site disagree on the vocabulary.
+        If names, order or shapes are not the model's: server and site disagree on vocabulary or classes.
     """
     expected = [(name, tuple(weight.shape)) for name, weight in model.state_dict().items()]
     views = record_views(record)

@@ -110,5 +110,7 @@ def _read(reply: Message, config: RunConfig) -> Description:
         raise AdmissionError("it has the settings of another run", where=site)
     pinned = config.data.tokenizer
     if pinned and tokenizer and tokenizer != pinned:
-        raise AdmissionError(f"its tokeniser is '{tokenizer[:16]}', the run's is '{pinned[:16]}'", where=site)
+        raise AdmissionError(
+            f"its shard's fingerprint is '{tokenizer[:16]}', the run's '{pinned[:16]}'", where=site
+        )
     return Description(site, tokenizer, size, bool(synthetic))

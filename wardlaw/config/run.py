@@ -79,7 +79,7 @@ class RunConfig(Section):
         if self.replica_batch_tokens < self.model.context:
             raise ValueError(
                 f"a replica's share of train.batch-tokens ({self.replica_batch_tokens}) "
-                f"must hold one window of model.context = {self.model.context} tokens"
+                f"must hold one window of model.context = {self.model.context}"
             )
         if self.steps < 1:
             raise ValueError(
