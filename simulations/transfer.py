@@ -5,7 +5,7 @@ from pathlib import Path
 import polars as pl
 import torch
 
-from client.modalities import evaluate_shard
+from client.modalities import evaluate_shard, require_kind
 from client.site import open_site_shard
 from simulations.downstream import run_models
 from simulations.federation_folder import load_federation, site_folder
@@ -35,10 +35,17 @@ def evaluate_transfer(record: RunRecord, outside: Path) -> pl.DataFrame:
     Raises
     ------
     ShardError
-        If the other sites' shards are of another fingerprint: vocabulary, or rate and classes.
+        If the other sites' shards are of another kind, or of another fingerprint: vocabulary, or
+        rate and classes.
     """
     torch.set_num_threads(record.config.train.threads)
     manifest = load_federation(outside)
+    shards = {
+        site: open_site_shard(load_site_policy(site_folder(outside, site) / "site.toml"), manifest.tokenizer)
+        for site in sorted(manifest.sites)
+    }
+    for shard in shards.values():
+        require_kind(record.config, shard)
     if manifest.tokenizer != record.config.data.tokenizer:
         raise ShardError(
             f"the shards of the sites outside have fingerprint {manifest.tokenizer[:16]}, "
@@ -48,9 +55,7 @@ def evaluate_transfer(record: RunRecord, outside: Path) -> pl.DataFrame:
         )
     rows = []
     for replica, model in run_models(record).items():
-        for site in sorted(manifest.sites):
-            policy = load_site_policy(site_folder(outside, site) / "site.toml")
-            shard = open_site_shard(policy, manifest.tokenizer)
+        for site, shard in shards.items():
             for split in shard.manifest.splits:
                 sums = evaluate_shard(model, shard, split, record.config)
                 rows.append({"replica": replica, "site": site, "split": split, **vars(sums)})

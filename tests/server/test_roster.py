@@ -71,7 +71,7 @@ def test_a_pinned_tokeniser_excludes_a_site_with_another(caplog):
     sites.tokenizer["yew"] = "tokenizer-b"
     roster, _ = wait_for_sites(sites.grid(), sites.config)
     assert roster.sites == NAMES
-    assert "yew: its tokeniser" in caplog.text
+    assert "yew: its shard's fingerprint is 'tokenizer-b', the run's 'tokenizer-a'" in caplog.text
 
 
 def test_a_site_with_other_settings_is_not_admitted(caplog):

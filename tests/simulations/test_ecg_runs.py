@@ -302,6 +302,12 @@ def test_transfer_refuses_shards_of_another_rate(record, tmp_path):
     assert "--rate" in str(done.exception)
 
 
+def test_transfer_refuses_the_other_kind_of_shard(record, random_federation):
+    done = command("transfer", record.folder.parent, "--outside", random_federation(sites=1))
+    assert isinstance(done.exception, ShardError)
+    assert "it holds ehr" in str(done.exception)
+
+
 def test_shards_lists_patients_and_samples(federate, shards):
     done = command("shards", federate())
     assert done.exit_code == 0, done.output
