@@ -32,7 +32,7 @@ def load_weights(model: Model, record: ArrayRecord) -> dict[str, Tensor]:
     if [(name, view.shape) for name, view in views.items()] != expected:
         raise ConfigError(
             "the arrays are not those of this run's model",
-            remedy="Make the site's shard as the run's other sites made theirs",
+            remedy="Make the site's shard anew: EHR with the run's vocabulary, ECG with its rate and classes",
         )
     weights = {name: torch.tensor(view, dtype=torch.float32) for name, view in views.items()}
     model.load_state_dict(weights)
