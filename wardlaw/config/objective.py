@@ -32,8 +32,8 @@ _FIELDS_OF: dict[str, frozenset[str]] = {
     "reconstruction": _MASKS,
 }
 
-CODED = frozenset({"dinosr", "hubert"})
-"""Objectives with a codebook."""
+FOLLOWING = frozenset({"jepa", "data2vec", "dinosr", "hubert"})
+"""Objectives with a part that follows the weights and is not trained: a teacher, a codebook."""
 
 COUPLED: dict[str, str] = {
     "cpc": "a record's negatives are patches of the other records of its batch",

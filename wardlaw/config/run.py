@@ -11,7 +11,7 @@ from wardlaw.config.data import DataSection
 from wardlaw.config.evaluation import EvaluationSection
 from wardlaw.config.federation import FederationSection
 from wardlaw.config.model import ModelSection
-from wardlaw.config.objective import CODED, COUPLED, ObjectiveSection
+from wardlaw.config.objective import FOLLOWING, COUPLED, ObjectiveSection
 from wardlaw.config.privacy import PrivacySection
 from wardlaw.config.run_section import RunSection
 from wardlaw.config.strategy import StrategySection
@@ -105,10 +105,10 @@ class RunConfig(Section):
                 f"train.optimiser = '{self.train.optimiser}' is for ECG models: "
                 "the decoder's learning rates carry over from size to size for AdamW only"
             )
-        if name in CODED and self.strategy.name not in {"fedavg", "fedprox"}:
+        if name in FOLLOWING and self.strategy.name not in {"fedavg", "fedprox"}:
             raise ValueError(
                 f"strategy.name = '{self.strategy.name}' does not fit objective.name = '{name}': "
-                "a codebook is sums over counts, which only a plain average keeps in step"
+                "its teacher or codebook follows the weights, which only a plain average keeps in step"
             )
         if self.model.reads == "ecg" and self.data.vocabulary == "fitted":
             raise ValueError("data.vocabulary = 'fitted' has no meaning for ECG: signals have no vocabulary")
