@@ -11,7 +11,7 @@ from wardlaw.config.data import DataSection
 from wardlaw.config.evaluation import EvaluationSection
 from wardlaw.config.federation import FederationSection
 from wardlaw.config.model import ModelSection
-from wardlaw.config.objective import FOLLOWING, COUPLED, ObjectiveSection
+from wardlaw.config.objective import COUPLED, FOLLOWING, ObjectiveSection
 from wardlaw.config.privacy import PrivacySection
 from wardlaw.config.run_section import RunSection
 from wardlaw.config.strategy import StrategySection
