@@ -12,11 +12,12 @@ from client.ecg.arrange import arranged
 from client.ecg.parts import Parts
 from client.ecg.request import ShardRequest
 from client.ecg.shard import SPLITS, SignalManifest
-from client.ecg.shard_writer import refuse_used, write_site, written_whole
+from client.ecg.shard_writer import write_site
 from client.ecg.sites import check_site, named_sites
 from client.ecg.sources.registry import SOURCES
 from client.ecg.splits import kept_splits
 from client.ecg.spool import spooled
+from client.new_folder import refuse_used, written_whole
 from wardlaw.errors import ConfigError
 
 Progress = Callable[[int, int], None]

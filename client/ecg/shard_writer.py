@@ -3,8 +3,7 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from client.ecg.request import ShardSettings
 from client.ecg.scaling import LeadHistogram
 from client.ecg.shard import SPLITS, SignalCounts, SignalManifest
 from client.ecg.splits import kept_splits
-from wardlaw.errors import DataError
+from client.new_folder import written_whole
 from wardlaw.files import file_sha256, write_text_atomically
 
 PART_RECORDS = 100
@@ -86,33 +85,6 @@ def write_shard(
         manifest = write_site(partial, parts, rows, settings.rate, site, source, synthetic)
         shutil.rmtree(spool, ignore_errors=True)
     return manifest
-
-
-@contextmanager
-def written_whole(out: Path) -> Iterator[Path]:
-    """A folder that takes the place ``out`` when all is written, and goes away otherwise."""
-    refuse_used(out)
-    partial = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
-        yield partial
-        if out.exists():
-            out.rmdir()
-        partial.rename(out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def refuse_used(out: Path) -> None:
-    """Refuse a folder with something in it.
-
-    Raises
-    ------
-    DataError
-    """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise DataError("is not empty", where=str(out), remedy="Give --out a new folder")
 
 
 def write_site(

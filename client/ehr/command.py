@@ -1,8 +1,5 @@
 """``wardlaw client shard ehr``: choose the reader of a source, write whole or not at all."""
 
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from client.ehr.extract import extract
@@ -10,6 +7,7 @@ from client.ehr.meds_root import is_meds_root, is_synthetic, open_root
 from client.ehr.request import ShardRequest, SourceName
 from client.ehr.reshard import reshard
 from client.ehr.summary import Progress, Summary, silent
+from client.new_folder import written_whole
 from wardlaw.errors import DataError
 
 
@@ -21,7 +19,7 @@ def shard_source(request: ShardRequest, progress: Progress = silent) -> Summary:
     DataError
         If ``request.out`` has something in it, or the source cannot be read as what it claims to be.
     """
-    with _new_folder(request.out) as out:
+    with written_whole(request.out) as out:
         if request.source in (SourceName.MIMIC_IV, SourceName.EICU):
             return extract(request, out, progress)
         return _reshard_all(request, out, progress)
@@ -55,20 +53,3 @@ def _reshard_one(request: ShardRequest, folder: Path, out: Path, progress: Progr
     return reshard(
         request.source, folder, out, request.site_column, request.only_sites, request.seed, progress
     )
-
-
-@contextmanager
-def _new_folder(out: Path) -> Iterator[Path]:
-    """A folder that takes the place ``out`` when all is written, and goes away otherwise."""
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise DataError("is not empty", where=str(out), remedy="Give --out a new folder")
-    temporary = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    try:
-        yield temporary
-        if out.exists():
-            out.rmdir()
-        temporary.rename(out)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from models.ecg.backbone import Backbone
 from models.ecg.batch import LEADS
 from models.ecg.convolution import Convolution, flops
-from models.ecg.ladder import BASE, width_of
+from models.ecg.ladder import BASE
+from models.ladder import width_of
 
 KERNEL = 7
 EXPANSION = 4

@@ -16,7 +16,8 @@ from torch.nn import functional
 from models.ecg.backbone import Backbone
 from models.ecg.batch import LEADS
 from models.ecg.convolution import Convolution, GroupNorm, as_image, as_sequence, convolve, flops, last_stage
-from models.ecg.ladder import BASE, width_of
+from models.ecg.ladder import BASE
+from models.ladder import width_of
 
 KERNEL = 5
 

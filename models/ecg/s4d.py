@@ -19,9 +19,10 @@ from torch.nn import functional
 
 from models.ecg.backbone import Backbone
 from models.ecg.batch import LEADS
-from models.ecg.ladder import BASE, width_of
+from models.ecg.ladder import BASE
 from models.ecg.s4d_convolution import convolution_flops, convolve
 from models.ecg.s4d_kernel import kernel_flops, kernels
+from models.ladder import width_of
 
 RUNGS: Mapping[str, int] = MappingProxyType(
     {

@@ -16,9 +16,10 @@ from torch.nn import functional
 
 from models.ecg.backbone import PATCH, Backbone
 from models.ecg.batch import LEADS
-from models.ecg.ladder import BASE, width_of
+from models.ecg.ladder import BASE
 from models.ehr.attention import HALF, rotate, rotation
 from models.ehr.ladder import Shape, shape_of
+from models.ladder import width_of
 
 RUNGS: Mapping[str, int] = MappingProxyType(
     {

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from wardlaw.errors import ConfigError
+from models.ladder import width_of
 
 RUNGS = MappingProxyType(
     {
@@ -87,9 +87,4 @@ def rung(size: str) -> Shape:
     ConfigError
         If the ladder has no such rung.
     """
-    if size not in RUNGS:
-        raise ConfigError(
-            f"model.size = '{size}' is not on the decoder's ladder",
-            remedy=f"Choose one of {', '.join(RUNGS)}",
-        )
-    return shape_of(RUNGS[size])
+    return shape_of(width_of(size, RUNGS, "decoder"))
