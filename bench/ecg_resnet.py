@@ -73,7 +73,9 @@ class PlainResNet(nn.Module):
         super().__init__()
         self.width = 4 * width
         self.stem = nn.Sequential(
-            convolve(12, width // 2, 2), convolve(width // 2, width // 2), convolve(width // 2, width)
+            nn.Sequential(nn.Conv1d(12, width // 2, KERNEL, 2, KERNEL // 2), nn.ReLU()),
+            convolve(width // 2, width // 2),
+            convolve(width // 2, width),
         )
         self.pool = nn.MaxPool1d(3, 2, 1)
         blocks, inputs = [], width

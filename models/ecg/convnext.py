@@ -1,7 +1,8 @@
 """ConvNeXt over time: a convolutional network with a transformer's proportions.
 
 Liu et al., arXiv 2201.03545: depthwise kernels of seven, inverted bottlenecks of four, GELU, layer norm,
-layer scale (Touvron et al., arXiv 2103.17239) and stochastic depth (Huang et al., arXiv 1603.09382).
+layer scale (Touvron et al., arXiv 2103.17239) and stochastic depth (Huang et al., arXiv 1603.09382). No
+norm follows the first convolution, so that absolute amplitude is seen.
 """
 
 from collections.abc import Mapping
@@ -102,7 +103,7 @@ class ConvNext(Backbone):
         self.depth = sum(depths_of(width))
         self.width_ratio = width / RUNGS[BASE]
         self.drop_rate = drop_rate_of(width)
-        self.stem = nn.Sequential(Convolution(LEADS, width, 4, stride=4, bias=True), nn.LayerNorm(width))
+        self.stem = Convolution(LEADS, width, 4, stride=4, bias=True)
         self.stages = nn.ModuleList(
             nn.ModuleList(Block(width << index) for _ in range(depth))
             for index, depth in enumerate(depths_of(width))

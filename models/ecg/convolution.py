@@ -10,6 +10,8 @@ from itertools import accumulate
 
 from torch import Tensor, nn
 
+from models.ecg.batch import LEADS
+
 
 class Convolution(nn.Conv2d):
     """Convolution over time: (B, L, inputs) to (B, L / stride, outputs).
@@ -23,7 +25,7 @@ class Convolution(nn.Conv2d):
     stride, groups : int
         As in ``nn.Conv1d``; L is a multiple of the stride.
     bias : bool
-        Whether each output has a bias: of no use before a norm.
+        Whether each output has a bias: of no use before a norm over time.
     """
 
     def __init__(
@@ -80,6 +82,15 @@ def as_sequence(x: Tensor) -> Tensor:
 def convolve(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
     """Convolution, group norm and ReLU."""
     return nn.Sequential(Convolution(inputs, outputs, kernel, stride, groups), GroupNorm(outputs), nn.ReLU())
+
+
+def read_leads(width: int, kernel: int, stride: int) -> nn.Sequential:
+    """First layer of a backbone: a convolution with a bias, and ReLU: (B, L, leads) to (B, L / stride, width).
+
+    No norm follows. One would make a crop and its double the same to all later layers, and low
+    voltage is a diagnosis; past the bias and ReLU, norms leave absolute amplitude readable.
+    """
+    return nn.Sequential(Convolution(LEADS, width, kernel, stride, bias=True), nn.ReLU())
 
 
 def last_stage(stages: Iterable[nn.Module], x: Tensor) -> list[Tensor]:

@@ -2,7 +2,8 @@
 
 Radosavovic et al., arXiv 2003.13678, section 3.3, in one dimension, with the ranges of the study
 "Learning to scale: deriving data-driven scaling laws for ECG-optimized CNNs" (EHJ Digital Health 2025),
-which ``RegnetSection`` documents. Group norm stands for batch norm.
+which ``RegnetSection`` documents. Group norm stands for batch norm, and the stem has none, so that absolute
+amplitude is seen.
 """
 
 import math
@@ -14,8 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.ecg.backbone import Backbone
-from models.ecg.batch import LEADS
-from models.ecg.convolution import Convolution, GroupNorm, convolve, flops, last_stage
+from models.ecg.convolution import Convolution, GroupNorm, convolve, flops, last_stage, read_leads
 from models.ecg.ladder import BASE
 from models.ladder import width_of
 from wardlaw.config.model import CUSTOM, ModelSection, RegnetSection
@@ -122,7 +122,7 @@ class RegNet(Backbone):
         self.width, self.depth = plan[-1].width, design.depth
         self.width_ratio = self.width / (4 * RUNGS[BASE])
         self.stride = 2 << len(plan)
-        self.stem = convolve(LEADS, design.w_0, design.kernel, stride=2)
+        self.stem = read_leads(design.w_0, design.kernel, stride=2)
         inputs = [design.w_0, *(stage.width for stage in plan)]
         self.stages = nn.ModuleList(
             nn.Sequential(

@@ -3,7 +3,8 @@
 He et al., arXiv 1512.03385, with those of He et al., arXiv 1812.01187: a stem of three convolutions
 (section 4.2, ResNet-C), shortcuts that average before they project (ResNet-D), and a last gain of zero
 in each branch (section 3.1), so that blocks start as the identity. One dimension and kernels of five
-samples follow Strodthoff et al., arXiv 2004.13701. Group norm stands for batch norm.
+samples follow Strodthoff et al., arXiv 2004.13701. Group norm stands for batch norm, and the first layer has
+none, so that absolute amplitude is seen.
 """
 
 from collections.abc import Mapping
@@ -14,8 +15,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.ecg.backbone import Backbone
-from models.ecg.batch import LEADS
-from models.ecg.convolution import Convolution, GroupNorm, as_image, as_sequence, convolve, flops, last_stage
+from models.ecg.convolution import (
+    Convolution,
+    GroupNorm,
+    as_image,
+    as_sequence,
+    convolve,
+    flops,
+    last_stage,
+    read_leads,
+)
 from models.ecg.ladder import BASE
 from models.ladder import width_of
 
@@ -86,7 +95,7 @@ class ResNet(Backbone):
         self.depth = sum(depths_of(width))
         self.width_ratio = width / RUNGS[BASE]
         self.stem = nn.Sequential(
-            convolve(LEADS, width // 2, KERNEL, stride=2),
+            read_leads(width // 2, KERNEL, stride=2),
             convolve(width // 2, width // 2, KERNEL),
             convolve(width // 2, width, KERNEL),
         )

@@ -36,7 +36,7 @@ def plain_convnext(weights: dict[str, Tensor], depths: tuple[int, ...], signals:
         kernel = kernel[:, :, None] if kernel.dim() == 2 else kernel.squeeze(2)
         return functional.conv1d(x, kernel, weights[f"{name}.bias"], **settings)
 
-    x = norm("stem.1", convolve("stem.0", signals.transpose(1, 2), stride=4))
+    x = convolve("stem", signals.transpose(1, 2), stride=4)
     outputs: list[Tensor] = []
     for stage, depth in enumerate(depths):
         if stage:

@@ -119,7 +119,8 @@ def plain_regnet(weights: dict[str, Tensor], design: RegnetSection, signals: Ten
         gain, bias = weights[f"{name}.1.weight"], weights[f"{name}.1.bias"]
         return functional.group_norm(x, groups_of(x.shape[1]), gain, bias)
 
-    x = convolve("stem", signals.transpose(1, 2), 2).relu()
+    kernel, bias = weights["stem.0.weight"].squeeze(2), weights["stem.0.bias"]
+    x = functional.conv1d(signals.transpose(1, 2), kernel, bias, 2, kernel.shape[-1] // 2).relu()
     for number, stage in enumerate(stages_of(design)):
         for index in range(stage.depth):
             name, stride = f"stages.{number}.{index}", 2 if index == 0 else 1

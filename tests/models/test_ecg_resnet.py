@@ -23,12 +23,12 @@ def plain_resnet(weights: dict[str, Tensor], depths: tuple[int, ...], signals: T
         )
 
     def convolve(name: str, x: Tensor, stride: int = 1) -> Tensor:
-        kernel = weights[f"{name}.weight"].squeeze(2)
-        return functional.conv1d(x, kernel, stride=stride, padding=kernel.shape[-1] // 2)
+        kernel, bias = weights[f"{name}.weight"].squeeze(2), weights.get(f"{name}.bias")
+        return functional.conv1d(x, kernel, bias, stride=stride, padding=kernel.shape[-1] // 2)
 
-    x = signals.transpose(1, 2)
-    for index in range(3):
-        x = norm(f"stem.{index}.1", convolve(f"stem.{index}.0", x, 2 if index == 0 else 1)).relu()
+    x = convolve("stem.0.0", signals.transpose(1, 2), 2).relu()
+    for index in (1, 2):
+        x = norm(f"stem.{index}.1", convolve(f"stem.{index}.0", x)).relu()
     x = functional.max_pool1d(x, 3, 2, 1)
     outputs: list[Tensor] = []
     for stage, depth in enumerate(depths):
