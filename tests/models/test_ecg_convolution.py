@@ -214,3 +214,17 @@ def test_groups_have_sixteen_channels_or_more():
     for width in range(1, 200):
         fitting = [groups for groups in range(1, width) if width % groups == 0 and width // groups >= 16]
         assert groups_of(width) == max(fitting, default=1)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("family", BUILDERS)
+def test_a_crop_and_its_double_have_different_features(family):
+    """With group norm behind the first layer they differed by 1e-6 of their spread, whatever was learnt."""
+    backbone = BUILDERS[family](next(iter(RUNGS[family])))
+    initialise(backbone, backbone, 0)
+    for name, parameter in backbone.named_parameters():
+        if name.startswith("stem") and name.endswith("bias"):
+            parameter.copy_(noise(*parameter.shape))
+    signals = noise(2, 256, 12)
+    once, twice = backbone(signals), backbone(2 * signals)
+    assert (once - twice).std() > 0.01 * once.std()
