@@ -1,0 +1,1 @@
+"""A patient's privacy at a site: draws, clipped gradients, noise, and the ledger of what was spent."""
