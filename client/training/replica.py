@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
+from client.training.gradient import BatchGradient, Gradient
 from client.training.stream import Stream
 from models.model import Model
 from models.registry import build_model
@@ -26,12 +27,15 @@ class Replica:
         With muP's groups; each holds its ``lr_multiplier``.
     stream : Stream
         Batches by step; its name is the replica's.
+    gradient : Gradient
+        Of the stream's batches.
     """
 
     config: RunConfig
     model: Model
     optimiser: torch.optim.Optimizer
     stream: Stream
+    gradient: Gradient
 
     @property
     def name(self) -> str:
@@ -57,7 +61,8 @@ def build_replica(config: RunConfig, stream: Stream, outputs: int) -> Replica:
     model = build_model(config, outputs).to(training_device(config.train))
     if config.train.compile:
         model.compile_blocks()
-    return Replica(config, model, build_optimiser(config.train, model), stream)
+    gradient = BatchGradient(stream, config.train)
+    return Replica(config, model, build_optimiser(config.train, model), stream, gradient)
 
 
 def build_optimiser(section: TrainSection, model: Model) -> torch.optim.Optimizer:

@@ -27,7 +27,8 @@ def train_steps(
         Weights by name that FedProx pulls towards: the global model of the round.
     mu : float
         Strength of the pull (Li et al., arXiv 1812.06127, eq. 2): the gradient of
-        ``mu / 2 |w - anchor|^2`` is added on every step after the data's gradient is clipped.
+        ``mu / 2 |w - anchor|^2`` is added on every step after the data's gradient is clipped and has
+        its noise: it follows from the weights alone.
 
     Returns
     -------
@@ -50,22 +51,18 @@ def _train_step(
     replica: Replica, step: int, proximal: list[tuple[nn.Parameter, Tensor]], mu: float
 ) -> dict[str, Any]:
     section = replica.config.train
-    batch = replica.stream.batch(step)
-    half = section.precision == "bf16"
-    with torch.autocast(replica.device.type, torch.bfloat16, enabled=half):
-        loss = replica.model.loss(batch.to(replica.device))
-    loss.backward()  # type: ignore[no-untyped-call]
-    norm = nn.utils.clip_grad_norm_(replica.model.parameters(), section.clip_norm)
+    gradient = replica.gradient(replica.model, step)
     row: dict[str, Any] = {
         "replica": replica.name,
         "step": step,
-        "tokens": batch.token_count,
-        "flops": replica.model.training_flops(batch),
-        "loss": loss.item(),
+        "tokens": gradient.tokens,
+        "flops": gradient.flops,
+        "loss": gradient.loss,
         "learning_rate": learning_rate(section, step, replica.config.steps),
-        "gradient_norm": norm.item(),
+        "gradient_norm": gradient.norm,
     }
-    if not (math.isfinite(row["loss"]) and math.isfinite(row["gradient_norm"])):
+    # A private step that drew nobody has no loss.
+    if not (math.isfinite(row["gradient_norm"]) and (math.isfinite(row["loss"]) or not row["tokens"])):
         raise TrainingError(
             f"the loss is {row['loss']} and the gradient's norm {row['gradient_norm']}",
             where=f"replica {replica.name}, step {step}",

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -122,7 +123,7 @@ def loop_train(config: RunConfig, model: Decoder, stream: BatchStream, steps: ra
 
 def in_float64(config: RunConfig, replica: Replica) -> Replica:
     model = replica.model.double()
-    return Replica(config, model, build_optimiser(config.train, model), replica.stream)
+    return replace(replica, config=config, model=model, optimiser=build_optimiser(config.train, model))
 
 
 def test_packed_loss_equals_a_loop_over_patients_in_float64() -> None:

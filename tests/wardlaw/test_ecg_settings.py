@@ -41,11 +41,6 @@ def test_a_coupled_objective_refuses_per_sample_privacy_with_its_reason(name):
         from_flat(ECG | {"objective.name": name, "privacy.mechanism": "dp-sgd"})
 
 
-def test_privacy_that_is_not_built_is_never_promised():
-    with pytest.raises(ConfigError, match="not built yet"):
-        from_flat(ECG | {"privacy.mechanism": "dp-sgd"})
-
-
 def test_chance_levels():
     assert ObjectiveSection(name="cpc", negatives=128).chance_nats == pytest.approx(4.860, abs=1e-3)
     assert ObjectiveSection(name="hubert", codes=100).chance_nats == math.log(100)

@@ -116,14 +116,14 @@ class RunConfig(Section):
 
     @model_validator(mode="after")
     def _refuse_privacy_that_cannot_be_kept(self) -> Self:
-        if self.privacy.mechanism == "none":
+        if not self.privacy.private:
             return self
         if reason := COUPLED.get(self.objective.name):
             raise ValueError(
                 f"privacy.mechanism = 'dp-sgd' cannot hold for "
                 f"objective.name = '{self.objective.name}': {reason}"
             )
-        raise ValueError("privacy.mechanism = 'dp-sgd' is not built yet: no run of this version is private")
+        return self
 
 
 def identity(section: Section) -> dict[str, Any]:

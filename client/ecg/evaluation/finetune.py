@@ -11,6 +11,7 @@ from client.ecg.evaluation.cohort import Cohort
 from client.ecg.evaluation.early_stop import keep_best
 from client.ecg.evaluation.own import own_answers
 from client.ecg.loss import evaluate_loss
+from client.training.gradient import BatchGradient
 from client.training.replica import Replica, build_optimiser, training_device
 from client.training.trainer import train_steps
 from models.ecg.model import EcgModel, build_ecg_model
@@ -57,7 +58,8 @@ def finetune(model: EcgModel, cohorts: Cohorts, config: RunConfig) -> EcgModel:
         shards, settings.replica_batch_tokens, config.model.context, config.run.seed, "finetune"
     )
     tuned = _begun_from(model, cohorts.train, settings)
-    replica = Replica(settings, tuned, build_optimiser(settings.train, tuned), stream)
+    gradient = BatchGradient(stream, settings.train)
+    replica = Replica(settings, tuned, build_optimiser(settings.train, tuned), stream, gradient)
     keep_best(
         tuned,
         _stages(replica, settings.steps),
