@@ -1,0 +1,120 @@
+"""Secret randomness: uniform and normal deviates that only the holder of a key can foresee.
+
+Who knows the noise can take it away, so no draw of a private step follows from the run's public
+seed. Each name under a key gives its own stream of AES-256 in counter mode (NIST SP 800-38A, section
+6.5): without the key it cannot be told from coins, and with it the same bits come again.
+"""
+
+import hmac
+import json
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from numpy.typing import NDArray
+from torch import Tensor
+
+KEY_BYTES = 32
+_CHUNK = 1 << 17
+"""Words of 64 bits made at a time: what a core's cache holds. Values depend on it."""
+
+
+def gaussian(key: bytes, name: str, shape: tuple[int, ...], std: float) -> Tensor:
+    """Normal deviates of mean 0, float32 on the CPU, the same for the same key, name and shape.
+
+    Parameters
+    ----------
+    key : bytes of length 32
+    name : str
+        Two names are independent streams. A name must not serve two releases: their difference
+        would be free of noise.
+    shape : tuple of int
+    std : float
+
+    Raises
+    ------
+    ValueError
+        If the key does not have 32 bytes.
+    """
+    noise = torch.zeros(shape)
+    add_gaussian(noise, key, name, std)
+    return noise
+
+
+def add_gaussian(values: Tensor, key: bytes, name: str, std: float) -> None:
+    """Add normal deviates of mean 0 to ``values`` in place; parameters as for ``gaussian``.
+
+    Box and Muller (1958) in float64: a pair of deviates from a pair of 53-bit uniforms, up to 8.57 std.
+    The sum is made in float64 and rounded to float32 once.
+
+    Notes
+    -----
+    The proof of privacy is about real numbers. In floating point some sums cannot be reached from
+    some values, and the lowest bits can give a value away (Mironov, CCS 2012; for Gaussians Holohan &
+    Braghin, arXiv 2107.10138, who rebuild the uniforms from the deviates' 53 bits). Rounding to 24
+    bits hides those of the noise, except where value and noise cancel to less than about
+    2^-28 of the noise, which is as rare as that number. What is left is not in epsilon.
+    """
+    flat = values.contiguous().view(-1)
+    start = 0
+    for words in _chunks(key, (name,), len(flat)):
+        noise = _box_muller(words).mul_(std)
+        part = flat[start : start + len(noise)]
+        part.copy_(noise[: len(part)].to(part.device) + part)
+        start += len(noise)
+    if not values.is_contiguous():
+        values.copy_(flat.view_as(values))
+
+
+def uniforms(key: bytes, *names: str | int, count: int) -> NDArray[np.float64]:
+    """Multiples of 2^-53 in [0, 1), (count,): the stream ``names`` under the key.
+
+    Raises
+    ------
+    ValueError
+        If the key does not have 32 bytes.
+    """
+    parts = [_mantissas(words) for words in _chunks(key, names, count)]
+    return np.concatenate(parts)[:count] * 2.0**-53 if parts else np.zeros(0)
+
+
+def generator_of(key: bytes, *names: str | int) -> np.random.Generator:
+    """NumPy generator of the stream ``names`` under the key, for draws that are not released.
+
+    PCG64 is no cipher: who saw many of its numbers could tell the next. It starts from 256 bits that
+    only the key gives.
+    """
+    seed = np.random.SeedSequence(int.from_bytes(_derive(key, names), "big"), pool_size=8)
+    return np.random.Generator(np.random.PCG64(seed))
+
+
+def _derive(key: bytes, names: tuple[str | int, ...]) -> bytes:
+    """Key of a stream: HMAC-SHA256, under the key, of the names as JSON, which keeps lists apart."""
+    if len(key) != KEY_BYTES:
+        raise ValueError(f"a key has {KEY_BYTES} bytes, not {len(key)}")
+    return hmac.digest(key, json.dumps(names).encode(), "sha256")
+
+
+def _chunks(key: bytes, names: tuple[str | int, ...], count: int) -> Iterator[NDArray[np.uint64]]:
+    """At least ``count`` words of a stream, an even number in each chunk."""
+    cipher = Cipher(algorithms.AES256(_derive(key, names)), modes.CTR(bytes(16))).encryptor()
+    for start in range(0, count, _CHUNK):
+        size = min(_CHUNK, count - start)
+        yield np.frombuffer(cipher.update(bytes(8 * (size + size % 2))), np.uint64)
+
+
+def _mantissas(words: NDArray[np.uint64]) -> NDArray[np.float64]:
+    """The upper 53 bits of each word, which float64 holds exactly."""
+    return (words >> np.uint64(11)).astype(np.float64)
+
+
+def _box_muller(words: NDArray[np.uint64]) -> Tensor:
+    """Standard normal deviates, float64, as many as there are words."""
+    uniform = torch.from_numpy(_mantissas(words))
+    # The radius's uniform lies in (0, 1], so that its logarithm is finite.
+    radius, angle = uniform.add_(1.0).mul_(2.0**-53).chunk(2)
+    radius = radius.log_().mul_(-2.0).sqrt_()
+    angle = angle.mul_(2 * math.pi)
+    return torch.cat([radius * angle.cos(), radius * angle.sin()])
