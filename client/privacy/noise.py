@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 KEY_BYTES = 32
-_CHUNK = 1 << 17
+_CHUNK = 1 << 16
 """Words of 64 bits made at a time: what a core's cache holds. Values depend on it."""
 
 
@@ -115,6 +115,6 @@ def _box_muller(words: NDArray[np.uint64]) -> Tensor:
     uniform = torch.from_numpy(_mantissas(words))
     # The radius's uniform lies in (0, 1], so that its logarithm is finite.
     radius, angle = uniform.add_(1.0).mul_(2.0**-53).chunk(2)
-    radius = radius.log_().mul_(-2.0).sqrt_()
-    angle = angle.mul_(2 * math.pi)
-    return torch.cat([radius * angle.cos(), radius * angle.sin()])
+    radius.log_().mul_(-2.0).sqrt_()
+    angle.mul_(2 * math.pi)
+    return torch.cat([angle.cos().mul_(radius), angle.sin_().mul_(radius)])
