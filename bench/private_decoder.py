@@ -33,12 +33,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from opacus.grad_sample import GradSampleModule
-from opacus.grad_sample.grad_sample_module_fast_gradient_clipping import GradSampleModuleFastGradientClipping
-from opacus.optimizers import DPOptimizer, DPOptimizerFastGradientClipping
-from opacus.utils.fast_gradient_clipping_utils import DPTensorFastGradientClipping
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import nn
 
+from bench.decoder_rows import OpacusStep, Rows, row_losses, rows_of
 from client.privacy.clipping import Clipping
 from client.privacy.patient_loop import patient_loop
 from client.privacy.private_gradient import PrivateGradient
@@ -169,9 +166,9 @@ class Fixed:
 
 
 def make_loop(name: str, size: str, lengths: list[int], threads: int) -> Step:
-    if name.startswith("Opacus"):
-        return opacus(name, size, lengths, threads)
     config = config_of(size, len(lengths), threads, "bf16" if name.endswith("bf16") else "fp32")
+    if name.startswith("Opacus"):
+        return OpacusStep(decoder_of(config), patients_of(lengths), ghost=name.endswith("ghost"))
     stream = Fixed(patients_of(lengths))
     gradient: Gradient = BatchGradient(stream, config.train)
     if name.startswith("private"):
@@ -179,70 +176,6 @@ def make_loop(name: str, size: str, lengths: list[int], threads: int) -> Step:
     model = decoder_of(config)
     replica = Replica(config, model, build_optimiser(config.train, model), stream, gradient)
     return lambda index: train_steps(replica, range(index, index + 1))
-
-
-# Opacus's steps.
-
-
-class Rows(nn.Module):
-    """The decoder over padded rows, (B, T) to (B, T, V), as Opacus wants a sample to be a row."""
-
-    def __init__(self, decoder: Decoder) -> None:
-        super().__init__()
-        self.decoder = decoder
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        positions = torch.arange(tokens.shape[1], dtype=torch.float32)
-        attends = [attend_rows] * self.decoder.shape.depth
-        return self.decoder.logits(self.decoder.blocks(self.decoder.embed(tokens), positions, attends))
-
-
-def attend_rows(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    parts = (part.transpose(1, 2) for part in (queries, keys, values))
-    return functional.scaled_dot_product_attention(*parts, is_causal=True).transpose(1, 2).flatten(2)
-
-
-def rows_of(patients: tuple[PackedBatch, ...]) -> tuple[Tensor, Tensor]:
-    """Tokens and targets, (B, T), padded on the right, where a causal model needs no mask."""
-    pad = nn.utils.rnn.pad_sequence
-    return (
-        pad([patient.tokens for patient in patients], batch_first=True),
-        pad([patient.targets for patient in patients], batch_first=True, padding_value=-100),
-    )
-
-
-def row_losses(logits: Tensor, targets: Tensor) -> Tensor:
-    """Mean nats of each row's targets."""
-    nats = functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
-    return nats.view_as(targets).sum(1) / (targets >= 0).sum(1)
-
-
-def opacus(name: str, size: str, lengths: list[int], threads: int) -> Step:
-    config = config_of(size, len(lengths), threads)
-    tokens, targets = rows_of(patients_of(lengths))
-    ghost = name.endswith("ghost")
-    wrapped = (GradSampleModuleFastGradientClipping if ghost else GradSampleModule)(
-        Rows(decoder_of(config)), loss_reduction="sum"
-    )
-    optimiser = (DPOptimizerFastGradientClipping if ghost else DPOptimizer)(
-        torch.optim.AdamW(wrapped.parameters(), lr=1e-4, fused=True),
-        noise_multiplier=1.0,
-        max_grad_norm=1.0,
-        expected_batch_size=len(lengths),
-        loss_reduction="mean",
-    )
-
-    def step(index: int) -> None:
-        losses = row_losses(wrapped(tokens), targets)
-        if ghost:
-            wrapped.enable_hooks()
-            DPTensorFastGradientClipping(wrapped, optimiser, losses, "sum").backward()
-        else:
-            losses.sum().backward()
-        optimiser.step()
-        optimiser.zero_grad()
-
-    return step
 
 
 def difference(size: str, lengths: list[int]) -> float:

@@ -2,13 +2,16 @@
 
 import copy
 import math
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 import torch
+from opacus.grad_sample import GradSampleModule
+from opacus.grad_sample.grad_sample_module_fast_gradient_clipping import GradSampleModuleFastGradientClipping
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, scaled_dot_product_attention
 
 from client.privacy.clipping import Clipping
 from client.privacy.patient_loop import patient_loop
@@ -128,6 +131,63 @@ def test_without_a_bound_it_is_the_gradient_of_the_packed_patients() -> None:
     patient_loop(model, patients, Clipping(math.inf))
     expected = [gradient.double() for gradient in gradients_of(other) if gradient is not None]
     assert_close(gradients_of(model), expected)
+
+
+class Rows(nn.Module):
+    """The decoder over rows of one length, (B, T) to (B, T, V): what Opacus can wrap."""
+
+    def __init__(self, decoder: Decoder) -> None:
+        super().__init__()
+        self.decoder = decoder
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        def attend(*vectors: Tensor) -> Tensor:
+            q, k, v = (part.transpose(1, 2) for part in vectors)
+            return scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(2)
+
+        positions = torch.arange(tokens.shape[1], dtype=torch.float32)
+        attends = [attend] * self.decoder.shape.depth
+        return self.decoder.logits(self.decoder.blocks(self.decoder.embed(tokens), positions, attends))
+
+
+@pytest.mark.parametrize("wrap", [GradSampleModule, GradSampleModuleFastGradientClipping])
+def test_norms_and_sums_equal_opacus(wrap: type[GradSampleModule]) -> None:
+    ours, theirs = make_decoder(), make_decoder()
+    patients = [make_patient((20,), seed) for seed in range(6)]
+    known = patient_loop(ours, patients, Clipping(3.7))
+    assert known.norms.min() < 3.7 < known.norms.max()
+    wrapped = wrap(Rows(theirs), loss_reduction="sum")
+    rows, targets = (torch.stack([getattr(p, name) for p in patients]) for name in ("tokens", "targets"))
+    losses = cross_entropy(wrapped(rows).transpose(1, 2), targets, reduction="none").mean(1)
+    losses.sum().backward(retain_graph=True)
+    if wrap is GradSampleModuleFastGradientClipping:
+        norms = wrapped.get_norm_sample()
+        wrapped.disable_hooks()
+        wrapped.zero_grad()
+        (losses * Clipping(3.7).factors(norms)).sum().backward()
+        sums = gradients_of(theirs)
+    else:
+        samples = [weight.grad_sample for weight in theirs.parameters()]
+        norms = torch.stack([sample.flatten(1).norm(dim=1) for sample in samples]).norm(dim=0)
+        sums = [torch.einsum("b,b...", Clipping(3.7).factors(norms), sample) for sample in samples]
+    torch.testing.assert_close(known.norms, norms.detach(), rtol=1e-5, atol=0)
+    assert_close(gradients_of(ours), [total.double() for total in sums])
+
+
+def test_one_gradient_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    held: list[weakref.ref[Tensor]] = []
+    grad = torch.autograd.grad
+
+    def watched(*arguments: Any, **options: Any) -> tuple[Tensor, ...]:
+        assert not any(reference() is not None for reference in held)
+        gradients = grad(*arguments, **options)
+        held.extend(weakref.ref(gradient) for gradient in gradients)
+        return gradients
+
+    monkeypatch.setattr(torch.autograd, "grad", watched)
+    model = make_decoder()
+    patient_loop(model, make_patients(), Clipping(0.5))
+    assert len(held) == len(PATIENTS) * len(list(model.parameters()))
 
 
 def test_no_patient_moves_the_sum_further_than_the_bound() -> None:
