@@ -9,10 +9,10 @@ import torch
 
 from client.privacy.clipping import Clipping
 from client.privacy.patient_loop import patient_loop
-from client.privacy.per_sample.batched import batched, can_be_stacked
-from client.privacy.per_sample.rules import parameters_without_rule
+from client.privacy.per_sample.batched import batched
 from models.ecg.batch import SignalBatch
 from models.ecg.model import EcgModel
+from models.ecg.scaling import initialise
 from wardlaw.config.model import ECG_FAMILIES, ModelSection
 from wardlaw.config.objective import COUPLED, ObjectiveSection
 
@@ -25,6 +25,7 @@ OBJECTIVES = tuple(
 def make_model(family: str, objective: str = "bce", size: str = "80k", **settings) -> EcgModel:
     section = ModelSection(family=family, size=size, context=CONTEXT, **settings)
     model = EcgModel(section, ObjectiveSection(name=objective), CLASSES)
+    initialise(model, model.backbone, seed=0)
     stream = torch.Generator().manual_seed(0)
     # Zero gains and heads would hide the gradients of what precedes them.
     with torch.no_grad():
