@@ -1,7 +1,6 @@
 """Clipped gradients of all patients of an ECG step from one forward and one backward pass."""
 
 from collections.abc import Sequence
-from dataclasses import fields
 
 import torch
 from torch import Tensor, nn
@@ -11,10 +10,9 @@ from client.privacy.engine import PatientGradients
 from client.privacy.patient_loop import patient_loop
 from client.privacy.per_sample.capture import Capture
 from client.privacy.per_sample.contribution import Contribution
+from client.privacy.per_sample.patients import can_be_stacked, patient_losses, stacked
 from client.privacy.per_sample.rules import parameters_without_rule
-from models.ecg.batch import SignalBatch
 from models.ecg.model import EcgModel
-from models.ecg.objectives.objective import RecordLosses
 from models.model import Batch, Model
 
 
@@ -27,7 +25,8 @@ def batched(
     arXiv 2210.00038). Patients with different numbers of crops, and models with a layer that has no
     rule, are taken one by one.
     """
-    if not (isinstance(model, EcgModel) and patients and can_be_stacked(model, patients)):
+    together = can_be_stacked(patients) and not parameters_without_rule(model)
+    if not (isinstance(model, EcgModel) and together):
         return patient_loop(model, patients, clipping, precision)
     batch = stacked(patients)
     capture = Capture(model, len(patients), len(batch.signals))
@@ -37,26 +36,6 @@ def batched(
     norms = norms_of(contributions, losses.detach())
     add_clipped(model, contributions, clipping.factors(norms))
     return PatientGradients(losses.detach(), norms)
-
-
-def can_be_stacked(model: EcgModel, patients: Sequence[Batch]) -> bool:
-    """Whether all layers have a rule and all patients crops of the same shape."""
-    shapes = {patient.signals.shape for patient in patients if isinstance(patient, SignalBatch)}
-    return len(shapes) == 1 and not parameters_without_rule(model)
-
-
-def stacked(patients: Sequence[Batch]) -> SignalBatch:
-    """All patients' crops in one batch, one patient after the other."""
-    parts = {
-        field.name: [getattr(patient, field.name) for patient in patients] for field in fields(SignalBatch)
-    }
-    return SignalBatch(**{name: torch.cat(tensors) for name, tensors in parts.items()})
-
-
-def patient_losses(losses: RecordLosses, patients: int) -> Tensor:
-    """Nats a target of each patient, over all its crops: (n,)."""
-    nats, targets = (values.view(patients, -1).sum(1) for values in (losses.nats, losses.targets))
-    return nats / targets.clamp(min=1)
 
 
 def norms_of(contributions: dict[str, Contribution], like: Tensor) -> Tensor:

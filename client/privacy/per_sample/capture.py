@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from client.privacy.per_sample.contribution import Contribution, Explicit
+from client.privacy.per_sample.patients import Losses
 from client.privacy.per_sample.rules import Rule, row_name_of, rule_of
 from models.ecg.batch import SignalBatch
 from models.ecg.model import EcgModel
@@ -47,7 +48,7 @@ class Capture:
                 self._give_rows(constants, f"{path}.{row_name}")
         try:
             prefixed = {f"model.{name}": value for name, value in (constants | self._own_rows).items()}
-            found: RecordLosses = torch.func.functional_call(_Losses(self._model), prefixed, (batch,))
+            found: RecordLosses = torch.func.functional_call(Losses(self._model), prefixed, (batch,))
             return found
         finally:
             for hook in hooks:
@@ -80,14 +81,3 @@ class Capture:
     def _after_backward(self, path: str, rule: Rule, module: nn.Module, x: Tensor, grad: Tensor) -> None:
         for name, contribution in rule(module, x, grad, self._patients).items():
             self._found[f"{path}.{name}"] = contribution
-
-
-class _Losses(nn.Module):
-    """A model's losses as a module's output, which ``functional_call`` needs."""
-
-    def __init__(self, model: EcgModel) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, batch: SignalBatch) -> RecordLosses:
-        return self.model.losses(batch)
