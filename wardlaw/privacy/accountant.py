@@ -18,6 +18,9 @@ TOLERANCE = 1e-4
 MEANINGLESS = 10_000.0
 """Where the mean privacy loss may exceed this, epsilon is infinity: no grid need be laid over it."""
 
+_TAIL = 1e-6
+"""Share of delta that the cut tails of a composition may take: they count as infinite losses."""
+
 _POINTS = 500_000
 """Most points of a step's grid, so that an epsilon takes seconds at the worst."""
 
@@ -76,6 +79,7 @@ def epsilon_on(events: Sequence[Event], delta: float, interval: float) -> float:
             event.noise_multiplier,
             sampling_prob=event.sampling_rate,
             value_discretization_interval=interval,
+            log_mass_truncation_bound=math.log(_TAIL * delta / event.steps),
         ).self_compose(event.steps)
         for event in events
         if isinstance(event, PoissonGaussian) and event.sampling_rate < 1
