@@ -1,0 +1,1 @@
+"""Attacks on what a run claims of its privacy: canaries, lower bounds, verdicts, membership inference."""

@@ -1,0 +1,137 @@
+"""Whether what was seen of members and of others can be true of the mechanism that is claimed."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulations.audit.bounds import binomial_lower, binomial_upper
+from simulations.audit.profile import Profile
+
+_THRESHOLDS = 400
+
+Direction = Literal["remove", "add"]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A guess of membership by a threshold, and the epsilon at which it is held against a claim.
+
+    Attributes
+    ----------
+    direction : {"remove", "add"}
+        ``remove`` counts scores at or above the threshold and asks whether members have too many;
+        ``add`` counts those below and asks it of those who are none.
+    threshold : float
+    epsilon : float
+    delta : float
+        What the claim allows beyond e^epsilon.
+    """
+
+    direction: Direction
+    threshold: float
+    epsilon: float
+    delta: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Outcome of an audit.
+
+    Attributes
+    ----------
+    rule : Rule
+        Chosen on one half of the scores, judged on the other.
+    often, seldom : float
+        Limits of the two rates: below the higher one, above the lower one.
+    excess : float
+        ``often - e^epsilon seldom - delta``.
+    """
+
+    rule: Rule
+    often: float
+    seldom: float
+
+    @property
+    def excess(self) -> float:
+        """By how much the claim's inequality is broken at the least; negative if it may hold."""
+        return self.often - math.exp(self.rule.epsilon) * self.seldom - self.rule.delta
+
+    @property
+    def refuted(self) -> bool:
+        """Whether the claim is false, at the audit's level of false alarms."""
+        return self.excess > 0
+
+    def epsilon_at(self, delta: float) -> float:
+        """Lower bound on the true epsilon at a delta, at the same level."""
+        above = self.often - delta
+        return max(0.0, math.log(above / self.seldom)) if above > 0 else 0.0
+
+
+def judge(
+    members: NDArray[np.float64], others: NDArray[np.float64], claim: Profile, false_alarm: float = 0.01
+) -> Verdict:
+    """Hold scores against a claimed profile, in both directions.
+
+    A rule is chosen on every second score, and judged on the rest by the Clopper-Pearson limits of two
+    rates: one test, whatever was tried before. An audit of a mechanism that is what it claims refutes it with
+    probability ``false_alarm`` at most.
+
+    Parameters
+    ----------
+    members, others : (n,), (m,) float64, at least 2 each
+        Scores of canaries that were in the training set and that were not; high means member. They are
+        independent and in no order.
+    claim : Profile
+    false_alarm : float
+    """
+    rule = choose_rule(members[::2], others[::2], claim, false_alarm)
+    often, seldom = _limits(
+        members[1::2], others[1::2], np.array([rule.threshold]), rule.direction, false_alarm
+    )
+    return Verdict(rule, float(often[0]), float(seldom[0]))
+
+
+def choose_rule(
+    members: NDArray[np.float64], others: NDArray[np.float64], claim: Profile, false_alarm: float
+) -> Rule:
+    """The rule with the largest excess on these scores."""
+    pooled = np.concatenate([members, others])
+    thresholds = np.quantile(pooled, np.linspace(0, 1, _THRESHOLDS))
+    best, excess = None, -np.inf
+    directions: tuple[tuple[Direction, NDArray[np.float64]], ...] = (
+        ("remove", claim.remove),
+        ("add", claim.add),
+    )
+    for direction, deltas in directions:
+        often, seldom = _limits(members, others, thresholds, direction, false_alarm)
+        excesses = often[:, None] - np.exp(claim.epsilons) * seldom[:, None] - deltas
+        place, at = np.unravel_index(np.argmax(excesses), excesses.shape)
+        if excesses[place, at] > excess:
+            excess = excesses[place, at]
+            best = Rule(direction, float(thresholds[place]), float(claim.epsilons[at]), float(deltas[at]))
+    assert best is not None
+    return best
+
+
+def _limits(
+    members: NDArray[np.float64],
+    others: NDArray[np.float64],
+    thresholds: NDArray[np.float64],
+    direction: Direction,
+    significance: float,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Lower limit of the rate that should be high and upper limit of the other, for each threshold."""
+    high, low = (members, others) if direction == "remove" else (others, members)
+    lower = binomial_lower(_counts(high, thresholds, direction), len(high), significance / 2)
+    upper = binomial_upper(_counts(low, thresholds, direction), len(low), significance / 2)
+    return lower, upper
+
+
+def _counts(
+    scores: NDArray[np.float64], thresholds: NDArray[np.float64], direction: Direction
+) -> NDArray[np.int64]:
+    below = np.searchsorted(np.sort(scores), thresholds)
+    return len(scores) - below if direction == "remove" else below
