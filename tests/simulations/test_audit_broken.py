@@ -43,6 +43,7 @@ def test_equal_sites_and_one_micro_batch_are_not_broken(monkeypatch: pytest.Monk
     assert not run_audit(AUDIT, broken.noise_once).refuted
 
 
+@pytest.mark.slow
 def test_the_mechanism_passes_twenty_seeds() -> None:
     audits = [
         Audit(canaries=2000, sampling_rate=0.1, noise_multiplier=0.4, steps=10, seed=seed)
