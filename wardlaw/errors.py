@@ -13,7 +13,8 @@ leave a hospital (see ``client.sanitize``), since its text can name a patient.
     |-- AdmissionError    ADM  a site or a reply that the server will not take
     |-- RoundError        RND  a federation that cannot go on
     |-- RecordError       REC  run records
-    `-- TrainingError     TRN  local training that cannot go on
+    |-- TrainingError     TRN  local training that cannot go on
+    `-- AccountingError   ACC  accountants of privacy that contradict each other
 """
 
 
@@ -105,3 +106,10 @@ class TrainingError(WardlawError):
 
     code = "TRN"
     exit_status = 10
+
+
+class AccountingError(WardlawError):
+    """Accountants of privacy that contradict each other: no epsilon can be trusted."""
+
+    code = "ACC"
+    exit_status = 12

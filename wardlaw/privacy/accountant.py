@@ -131,7 +131,7 @@ def _finest_interval(events: Sequence[Event]) -> float:
 
 
 def _spread(event: Event) -> float:
-    """About the standard deviation of a step's privacy loss; of all of them where nobody is left out."""
+    """About the standard deviation of a step's privacy loss; with all patients, a tenth of all steps' loss's."""
     if _sampling_rate(event) == 1:
-        return math.sqrt(_precision(event))
+        return 0.1 * math.sqrt(_precision(event))
     return min(math.sqrt(_chi_square(event)), 1 / event.noise_multiplier)
