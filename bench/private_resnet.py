@@ -43,6 +43,7 @@ from client.training.replica import Replica, build_optimiser
 from client.training.trainer import train_steps
 from models.ecg.batch import LEADS, SignalBatch
 from models.ecg.model import EcgModel, build_ecg_model
+from models.ecg.objectives.objective import RecordLosses
 from models.model import Batch, Model
 from wardlaw.config import RunConfig, load_config
 
@@ -95,7 +96,7 @@ def vmapped(
     def loss(weights: dict[str, Tensor], signals: Tensor, labels: Tensor, length: Tensor) -> Tensor:
         row = SignalBatch(signals[None], labels[None], length[None], length[None])
         named = {f"model.{name}": value for name, value in weights.items()}
-        losses = torch.func.functional_call(Losses(model), named, (row,))
+        losses: RecordLosses = torch.func.functional_call(Losses(model), named, (row,))
         return (losses.nats / losses.targets).sum()
 
     every = torch.func.vmap(torch.func.grad_and_value(loss), in_dims=(None, 0, 0, 0))
@@ -232,8 +233,8 @@ def report(times: dict[str, list[float]], memory: dict[str, dict[str, float]]) -
         ratios = [a / b for a, b in zip(values, times["plain"], strict=True)]
         peak, beyond = memory[name]["peak"], memory[name]["peak"] - memory[name]["libraries"]
         print(
-            f"{name:>13}: {statistics.median(values):6.1f} ms a step, {statistics.median(ratios):.2f} x plain "
-            f"({min(ratios):.2f} to {max(ratios):.2f}); "
+            f"{name:>13}: {statistics.median(values):6.1f} ms a step, "
+            f"{statistics.median(ratios):.2f} x plain ({min(ratios):.2f} to {max(ratios):.2f}); "
             f"peak {peak:4.0f} MB, beyond libraries {beyond:4.0f} MB",
             flush=True,
         )

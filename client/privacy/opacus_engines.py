@@ -54,9 +54,9 @@ def hooks(
         losses = patient_losses(module(stacked(patients)), count)
         losses.sum().backward()  # type: ignore[no-untyped-call]
         contributions = {
-            name: Explicit(parameter.grad_sample.unflatten(0, (count, -1)).sum(1))
+            name: Explicit(found.view(count, -1, *found.shape[1:]).sum(1))
             for name, parameter in ecg.named_parameters()
-            if getattr(parameter, "grad_sample", None) is not None
+            if (found := getattr(parameter, "grad_sample", None)) is not None
         }
     norms = norms_of(contributions, losses.detach())
     add_clipped(ecg, contributions, clipping.factors(norms))

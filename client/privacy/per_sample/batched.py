@@ -1,6 +1,6 @@
 """Clipped gradients of all patients of an ECG step from one forward and one backward pass."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -38,13 +38,13 @@ def batched(
     return PatientGradients(losses.detach(), norms)
 
 
-def norms_of(contributions: dict[str, Contribution], like: Tensor) -> Tensor:
+def norms_of(contributions: Mapping[str, Contribution], like: Tensor) -> Tensor:
     """L2 norm of each patient's gradient over all parameters: (n,)."""
     squares = (contribution.squared_norms() for contribution in contributions.values())
     return sum(squares, torch.zeros_like(like)).sqrt()
 
 
-def add_clipped(model: nn.Module, contributions: dict[str, Contribution], factors: Tensor) -> None:
+def add_clipped(model: nn.Module, contributions: Mapping[str, Contribution], factors: Tensor) -> None:
     """Add the weighted sums to the gradients; a parameter that nobody used gets zeros."""
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:

@@ -59,7 +59,7 @@ class Capture:
         loss.backward()  # type: ignore[no-untyped-call]
         for name, rows in self._own_rows.items():
             if rows.grad is not None:
-                self._found[name] = Explicit(rows.grad.unflatten(0, (self._patients, -1)).sum((1, 2)))
+                self._found[name] = Explicit(rows.grad.view(self._patients, -1, rows.shape[-1]).sum(1))
         return self._found
 
     def _give_rows(self, constants: dict[str, Tensor], name: str) -> None:
@@ -75,7 +75,8 @@ class Capture:
         if not output.requires_grad:
             output = output.detach().requires_grad_()
         (x,) = inputs
-        output.register_hook(partial(self._after_backward, path, rule, module, x.detach()))
+        after_backward = partial(self._after_backward, path, rule, module, x.detach())
+        output.register_hook(after_backward)  # type: ignore[no-untyped-call]
         return output
 
     def _after_backward(self, path: str, rule: Rule, module: nn.Module, x: Tensor, grad: Tensor) -> None:

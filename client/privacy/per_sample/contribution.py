@@ -34,7 +34,8 @@ class Explicit:
 
     def squared_norms(self) -> Tensor:
         """Square of each patient's L2 norm: (n,)."""
-        return torch.linalg.vector_norm(self.gradients.flatten(1), dim=1).square()
+        norms: Tensor = torch.linalg.vector_norm(self.gradients.flatten(1), dim=1)
+        return norms.square()
 
     def weighted_sum(self, factors: Tensor) -> Tensor:
         """Sum of the gradients times ``factors``."""

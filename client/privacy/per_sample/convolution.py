@@ -45,8 +45,8 @@ def of_linear(layer: nn.Linear, x: Tensor, grad: Tensor, patients: int) -> Contr
 
 def of_mix(layer: Mix, x: Tensor, grad: Tensor, patients: int) -> Contributions:
     """Weight and bias of a linear layer over the first dimension of (I, B, L)."""
-    rows = (values.reshape(len(values), patients, -1).permute(1, 2, 0) for values in (x, grad))
-    return matrix_contributions(*rows, layer.bias)
+    inputs, outputs = (values.reshape(len(values), patients, -1).permute(1, 2, 0) for values in (x, grad))
+    return matrix_contributions(inputs, outputs, layer.bias)
 
 
 def matrix_contributions(x: Tensor, grad: Tensor, bias: Tensor | None) -> Contributions:
@@ -95,7 +95,7 @@ def tap_gradients(taps: list[Tensor], grad: Tensor, patients: int, groups: int) 
 
 def grouped(x: Tensor, patients: int, groups: int) -> Tensor:
     """(B, T, C) as (n, crops, T, groups, C / groups)."""
-    return x.unflatten(0, (patients, -1)).unflatten(-1, (groups, -1))
+    return x.view(patients, len(x) // patients, x.shape[1], groups, -1)
 
 
 def implicit_convolution(layer: Convolution, x: Tensor, grad: Tensor, patients: int) -> Implicit:
@@ -129,7 +129,7 @@ def window_products(layer: Convolution, x: Tensor, positions: int, patients: int
 
 def weight_gradient(layer: Convolution, x: Tensor, grad: Tensor) -> Tensor:
     """Gradient of a convolution's weight, summed over the batch."""
-    _, found, _ = torch.ops.aten.convolution_backward(
+    found: Tensor = torch.ops.aten.convolution_backward(
         as_image(grad),
         as_image(x),
         layer.weight.detach().to(x.dtype),
@@ -141,7 +141,7 @@ def weight_gradient(layer: Convolution, x: Tensor, grad: Tensor) -> Tensor:
         [0, 0],
         layer.groups,
         [False, True, False],
-    )
+    )[1]
     return found
 
 
@@ -152,4 +152,5 @@ def summed_over_time(grad: Tensor, patients: int) -> Explicit:
 
 def inner(a: Tensor, b: Tensor) -> Tensor:
     """Inner product of each two matrices: (n, p, p) twice to (n,); never below 0, as squares are."""
-    return torch.einsum("npq,npq->n", a, b).clamp(min=0)
+    products: Tensor = torch.einsum("npq,npq->n", a, b)
+    return products.clamp(min=0)

@@ -21,7 +21,7 @@ def of_state_space(layer: StateSpace, x: Tensor, grad: Tensor, patients: int) ->
         found: Tensor = torch.func.functional_call(_Kernels(layer), _prefixed(values), (x.shape[-1],))
         return found
 
-    _, transposed = torch.func.vjp(kernels, parameters)
+    transposed = torch.func.vjp(kernels, parameters)[1]
     correlated = kernel_gradients(x, grad, patients)
     (found,) = torch.func.vmap(transposed)(correlated)
     return {name: Explicit(values) for name, values in found.items()}
@@ -31,8 +31,9 @@ def kernel_gradients(x: Tensor, grad: Tensor, patients: int) -> Tensor:
     """Correlation of inputs and gradients over time, summed over a patient's crops: (n, width, 2 L)."""
     padded = 2 * x.shape[-1]
     spectra = torch.fft.rfft(x, n=padded).conj() * torch.fft.rfft(grad, n=padded)
-    summed = spectra.unflatten(1, (patients, -1)).sum(2)
-    return torch.fft.irfft(summed, n=padded).transpose(0, 1)
+    summed = spectra.view(len(x), patients, -1, spectra.shape[-1]).sum(2)
+    correlated: Tensor = torch.fft.irfft(summed, n=padded)
+    return correlated.transpose(0, 1)
 
 
 class _Kernels(torch.nn.Module):
