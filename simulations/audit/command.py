@@ -1,11 +1,14 @@
-"""``wardlaw simulate audit``: what an attacker learns from the models of finished runs."""
+"""``wardlaw simulate audit`` and ``audit-mechanism``: what attackers learn, of runs and of mechanisms."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from simulations.audit.one_run import Audit, run_audit
 from simulations.audit.trained_runs import attack_run
+from wardlaw.errors import ConfigError
+from wardlaw.privacy.accountant import epsilon
 from wardlaw.records import find_records, load_record
 
 
@@ -27,3 +30,25 @@ def audit(
                 f"{row['true_positive_rate']:.4f} [{row['low']:.4f}, {row['high']:.4f}] at FPR "
                 f"{row['false_positive_rate']:g}, {row['members']} members, {row['others']} others{short}"
             )
+
+
+def audit_mechanism(
+    sampling_rate: Annotated[float, typer.Option(min=0, max=1, help="q: patients of a step over all.")],
+    noise: Annotated[float, typer.Option(min=0, help="sigma: noise over the clipping norm.")],
+    steps: Annotated[int, typer.Option(min=1, help="Steps that the attacker sees.")],
+    delta: Annotated[float, typer.Option(help="delta of the epsilons compared.")] = 1e-6,
+    canaries: Annotated[int, typer.Option(min=100, help="Canaries, half of them members.")] = 4000,
+    seed: Annotated[int, typer.Option(help="Of coins, draws and noise.")] = 0,
+) -> None:
+    """Audit private training in one run of gradient canaries; fails if its claim is refuted."""
+    if not (sampling_rate and noise and 0 < delta < 1):
+        raise ConfigError("an audit needs --sampling-rate and --noise above 0, and --delta between 0 and 1")
+    setting = Audit(canaries, sampling_rate, noise, steps, seed)
+    verdict = run_audit(setting)
+    typer.echo(
+        f"{'refuted' if verdict.refuted else 'not refuted'} (false alarms {verdict.false_alarm:.0%}): "
+        f"epsilon at delta {delta:g} is at least {verdict.epsilon_at(delta):.3f} by two rates and "
+        f"{verdict.one_run_epsilon_at(delta):.3f} by one run, claimed {epsilon(setting.events, delta):.3f}"
+    )
+    if verdict.refuted:
+        raise typer.Exit(1)

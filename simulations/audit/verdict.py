@@ -7,7 +7,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from simulations.audit.bounds import binomial_lower, binomial_upper
+from simulations.audit.bounds import (
+    binomial_lower,
+    binomial_upper,
+    clopper_pearson_epsilon,
+    one_run_epsilon,
+)
 from simulations.audit.profile import Profile
 
 _THRESHOLDS = 400
@@ -44,20 +49,28 @@ class Verdict:
     ----------
     rule : Rule
         Chosen on one half of the scores, judged on the other.
-    often, seldom : float
-        Limits of the two rates: below the higher one, above the lower one.
-    excess : float
-        ``often - e^epsilon seldom - delta``.
+    right, of : int
+        Guesses that a rule of either direction should make often, and how many there could be: members
+        called members, or others called others.
+    wrong, among : int
+        The same guess where it is wrong.
+    false_alarm : float
+        Probability at most that what follows is unjust to the mechanism.
     """
 
     rule: Rule
-    often: float
-    seldom: float
+    right: int
+    of: int
+    wrong: int
+    among: int
+    false_alarm: float
 
     @property
     def excess(self) -> float:
         """By how much the claim's inequality is broken at the least; negative if it may hold."""
-        return self.often - math.exp(self.rule.epsilon) * self.seldom - self.rule.delta
+        often = float(binomial_lower(self.right, self.of, self.false_alarm / 2))
+        seldom = float(binomial_upper(self.wrong, self.among, self.false_alarm / 2))
+        return often - math.exp(self.rule.epsilon) * seldom - self.rule.delta
 
     @property
     def refuted(self) -> bool:
@@ -65,9 +78,14 @@ class Verdict:
         return self.excess > 0
 
     def epsilon_at(self, delta: float) -> float:
-        """Lower bound on the true epsilon at a delta, at the same level."""
-        above = self.often - delta
-        return max(0.0, math.log(above / self.seldom)) if above > 0 else 0.0
+        """Lower bound on the true epsilon at a delta, from the limits of the two rates."""
+        return clopper_pearson_epsilon(self.right, self.of, self.wrong, self.among, self.false_alarm, delta)
+
+    def one_run_epsilon_at(self, delta: float) -> float:
+        """Lower bound that would hold even if canaries were not independent (arXiv 2305.08846)."""
+        return one_run_epsilon(
+            self.of + self.among, self.right + self.wrong, self.right, self.false_alarm, delta
+        )
 
 
 def judge(
@@ -88,10 +106,10 @@ def judge(
     false_alarm : float
     """
     rule = choose_rule(members[::2], others[::2], claim, false_alarm)
-    often, seldom = _limits(
-        members[1::2], others[1::2], np.array([rule.threshold]), rule.direction, false_alarm
-    )
-    return Verdict(rule, float(often[0]), float(seldom[0]))
+    high, low = _sides(members[1::2], others[1::2], rule.direction)
+    threshold = np.array([rule.threshold])
+    right, wrong = (int(_counts(side, threshold, rule.direction)[0]) for side in (high, low))
+    return Verdict(rule, right, len(high), wrong, len(low), false_alarm)
 
 
 def choose_rule(
@@ -124,14 +142,22 @@ def _limits(
     significance: float,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Lower limit of the rate that should be high and upper limit of the other, for each threshold."""
-    high, low = (members, others) if direction == "remove" else (others, members)
+    high, low = _sides(members, others, direction)
     lower = binomial_lower(_counts(high, thresholds, direction), len(high), significance / 2)
     upper = binomial_upper(_counts(low, thresholds, direction), len(low), significance / 2)
     return lower, upper
 
 
+def _sides(
+    members: NDArray[np.float64], others: NDArray[np.float64], direction: Direction
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Those of whom a rule's guess is right, and those of whom it is wrong."""
+    return (members, others) if direction == "remove" else (others, members)
+
+
 def _counts(
     scores: NDArray[np.float64], thresholds: NDArray[np.float64], direction: Direction
 ) -> NDArray[np.int64]:
+    """Guesses that a rule makes, for each threshold."""
     below = np.searchsorted(np.sort(scores), thresholds)
     return len(scores) - below if direction == "remove" else below

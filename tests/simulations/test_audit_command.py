@@ -1,0 +1,64 @@
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from client.ehr.shard import TokenShard
+from simulations.audit import command
+from simulations.audit.broken import unclipped
+from simulations.audit.command import audit, audit_mechanism
+from simulations.audit.one_run import run_audit
+from simulations.runner import run_once
+from wardlaw.config import from_flat
+from wardlaw.errors import ConfigError
+
+app = typer.Typer()
+app.command("audit")(audit)
+app.command("audit-mechanism")(audit_mechanism)
+
+SETTING = ("audit-mechanism", "--sampling-rate", "0.2", "--noise", "0.6", "--steps", "4", "--canaries", "600")
+
+
+def test_a_mechanism_that_passes_is_reported_with_bound_and_claim() -> None:
+    done = CliRunner().invoke(app, SETTING, catch_exceptions=False)
+    assert done.exit_code == 0
+    assert done.output.startswith("not refuted (false alarms 1%)")
+    bound, claimed = (float(done.output.split(word)[1].split()[0]) for word in ("at least ", "claimed "))
+    assert 0 <= bound < claimed
+
+
+def test_a_refuted_claim_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "run_audit", lambda setting: run_audit(setting, unclipped))
+    done = CliRunner().invoke(app, SETTING, catch_exceptions=False)
+    assert done.exit_code == 1
+    assert done.output.startswith("refuted")
+
+
+def test_settings_without_a_mechanism_are_refused() -> None:
+    with pytest.raises(ConfigError, match="--noise above 0"):
+        CliRunner().invoke(app, [*SETTING[:4], "0", *SETTING[5:]], catch_exceptions=False)
+
+
+def test_finished_runs_are_told_one_by_one(random_federation, tmp_path: Path) -> None:
+    federation = random_federation(sites=2)
+    shard = TokenShard.open(next((federation / "sites" / "site-0" / "tokens").iterdir()))
+    settings = {
+        "data.federation": str(federation),
+        "data.tokenizer": shard.manifest.tokenizer,
+        "model.size": "xs",
+        "model.context": 32,
+        "train.batch-tokens": 128,
+        "train.tokens": 512,
+        "evaluation.bootstrap": 50,
+        "federation.replicas": 2,
+        "run.topology": "local",
+    }
+    run_once(from_flat(settings), tmp_path)
+    done = CliRunner().invoke(app, ["audit", str(tmp_path)], catch_exceptions=False)
+    lines = done.output.splitlines()
+    assert [line.split()[1] for line in lines] == ["site-0", "site-1"]
+    members = len(shard.split("train").lengths)
+    # A site's own model is tried on its own patients only.
+    assert f"{members} members" in lines[0]
+    assert "too few others for this rate" in lines[0]
