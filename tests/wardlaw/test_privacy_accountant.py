@@ -6,6 +6,7 @@ import math
 import pytest
 from dp_accounting.dp_event import GaussianDpEvent, PoissonSampledDpEvent
 from dp_accounting.pld.pld_privacy_accountant import PLDAccountant
+from dp_accounting.pld.privacy_loss_distribution import from_gaussian_mechanism
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import brentq
@@ -16,6 +17,7 @@ from wardlaw.privacy import cross_check as module
 from wardlaw.privacy.accountant import epsilon
 from wardlaw.privacy.cross_check import cross_check, epsilon_by, epsilon_rdp
 from wardlaw.privacy.events import Gaussian, PoissonGaussian
+from wardlaw.privacy.step_loss import step_loss
 
 VECTORS = [
     (256 / 60000, 1.1, 14062, 1e-5, 2.38169, 2.59656),
@@ -149,3 +151,27 @@ def test_accountants_are_known_by_name():
     assert epsilon_by("prv", events, 1e-5) == pytest.approx(1.83837, abs=1e-3)
     with pytest.raises(ConfigError, match="no accountant 'moments'"):
         epsilon_by("moments", events, 1e-5)
+
+
+@pytest.mark.parametrize(
+    ("rate", "noise", "interval", "steps"),
+    [
+        (6.4e-4, 0.73, 1e-3, 1400),
+        (0.01, 1.0, 4e-4, 1000),
+        (0.25, 2.0, 3e-3, 200),
+        (0.99, 0.5, 1e-3, 20),
+        (0.5, 0.2, 0.1, 3),
+    ],
+)
+def test_all_points_of_a_grid_at_once_are_the_librarys(rate, noise, interval, steps):
+    ours = step_loss(rate, noise, interval=interval, log_truncation=-40.0).self_compose(steps)
+    theirs = from_gaussian_mechanism(
+        noise, sampling_prob=rate, value_discretization_interval=interval, log_mass_truncation_bound=-40.0
+    ).self_compose(steps)
+    for delta in (1e-3, 1e-5, 1e-8):
+        assert ours.get_epsilon_for_delta(delta) == pytest.approx(
+            theirs.get_epsilon_for_delta(delta), rel=1e-5
+        )
+    for level in (0.1, 1.0, 5.0):
+        reference = theirs.get_delta_for_epsilon(level)
+        assert ours.get_delta_for_epsilon(level) == pytest.approx(reference, rel=1e-5, abs=1e-12)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dp_accounting.pld import privacy_loss_distribution as pld
 
 from wardlaw.privacy.events import Event, Gaussian, PoissonGaussian, merge
+from wardlaw.privacy.step_loss import step_loss
 
 TOLERANCE = 1e-4
 """How far above the exact value an epsilon may lie: this, or this share of it where it exceeds 1."""
@@ -75,11 +76,11 @@ def epsilon_on(events: Sequence[Event], delta: float, interval: float) -> float:
     """Upper bound of ``epsilon`` on a grid of privacy losses with this interval."""
     whole = sum(_precision(event) for event in events if _sampling_rate(event) == 1)
     parts = [
-        pld.from_gaussian_mechanism(
+        step_loss(
+            event.sampling_rate,
             event.noise_multiplier,
-            sampling_prob=event.sampling_rate,
-            value_discretization_interval=interval,
-            log_mass_truncation_bound=math.log(_TAIL * delta / event.steps),
+            interval=interval,
+            log_truncation=math.log(_TAIL * delta / event.steps),
         ).self_compose(event.steps)
         for event in events
         if isinstance(event, PoissonGaussian) and event.sampling_rate < 1
@@ -131,7 +132,7 @@ def _finest_interval(events: Sequence[Event]) -> float:
 
 
 def _spread(event: Event) -> float:
-    """About the standard deviation of a step's privacy loss; with all patients, a tenth of all steps' loss's."""
+    """About the standard deviation of a step's privacy loss; a tenth of all steps' where q is 1."""
     if _sampling_rate(event) == 1:
         return 0.1 * math.sqrt(_precision(event))
     return min(math.sqrt(_chi_square(event)), 1 / event.noise_multiplier)

@@ -15,7 +15,7 @@ LARGEST = 1000.0
 """Largest epsilon that noise is planned for."""
 
 _TRIES = 5
-_STEP = 1.5
+_STEP = 1.05
 
 
 @dataclass(frozen=True)
@@ -133,17 +133,18 @@ def _calibrate(target: float, delta: float, sampling_rate: float, steps: int) ->
 
 
 def _root(bound: Callable[[float], float], aim: float, *, start: float) -> float:
-    """Noise at which the falling ``bound`` meets ``aim``, sought around ``start``."""
+    """Noise at which the falling ``bound`` meets ``aim``, sought around ``start`` in ever larger steps."""
     low = high = start
+    step = _STEP
     while bound(low) <= aim:
-        low /= _STEP
+        low, high, step = low / step, low, step**2
     while bound(high) > aim:
-        high *= _STEP
+        low, high, step = high, high * step, step**2
     # In logarithms the bound is almost a line.
     root: float = brentq(
         lambda log_noise: math.log(max(bound(math.exp(log_noise)), 1e-9) / aim),
         math.log(low),
         math.log(high),
-        xtol=5e-5,
+        xtol=1e-4,
     )
     return math.exp(root)
