@@ -5,8 +5,11 @@ from typing import Annotated
 
 import typer
 
-from simulations.audit.one_run import Audit, run_audit
+from simulations.audit.lower_bound import lower_bounds
+from simulations.audit.one_run import EPSILONS, Audit, canary_scores
+from simulations.audit.profile import claimed_profile
 from simulations.audit.trained_runs import attack_run
+from simulations.audit.verdict import judge
 from wardlaw.errors import ConfigError
 from wardlaw.privacy.accountant import epsilon
 from wardlaw.records import find_records, load_record
@@ -44,11 +47,13 @@ def audit_mechanism(
     if not (sampling_rate and noise and 0 < delta < 1):
         raise ConfigError("an audit needs --sampling-rate and --noise above 0, and --delta between 0 and 1")
     setting = Audit(canaries, sampling_rate, noise, steps, seed)
-    verdict = run_audit(setting)
+    scores = canary_scores(setting)
+    verdict = judge(*scores, claimed_profile(setting.events, EPSILONS))
+    bounds = lower_bounds(*scores, delta)
     typer.echo(
         f"{'refuted' if verdict.refuted else 'not refuted'} (false alarms {verdict.false_alarm:.0%}): "
-        f"epsilon at delta {delta:g} is at least {verdict.epsilon_at(delta):.3f} by two rates and "
-        f"{verdict.one_run_epsilon_at(delta):.3f} by one run, claimed {epsilon(setting.events, delta):.3f}"
+        f"epsilon at delta {delta:g} is at least {bounds.two_rates:.3f} by two rates and "
+        f"{bounds.one_run:.3f} by one run, claimed {epsilon(setting.events, delta):.3f}"
     )
     if verdict.refuted:
         raise typer.Exit(1)

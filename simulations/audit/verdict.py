@@ -7,15 +7,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from simulations.audit.bounds import (
-    binomial_lower,
-    binomial_upper,
-    clopper_pearson_epsilon,
-    one_run_epsilon,
-)
+from simulations.audit.bounds import binomial_lower, binomial_upper
 from simulations.audit.profile import Profile
 
-_THRESHOLDS = 400
+THRESHOLDS = 400
 
 Direction = Literal["remove", "add"]
 
@@ -77,16 +72,6 @@ class Verdict:
         """Whether the claim is false, at the audit's level of false alarms."""
         return self.excess > 0
 
-    def epsilon_at(self, delta: float) -> float:
-        """Lower bound on the true epsilon at a delta, from the limits of the two rates."""
-        return clopper_pearson_epsilon(self.right, self.of, self.wrong, self.among, self.false_alarm, delta)
-
-    def one_run_epsilon_at(self, delta: float) -> float:
-        """Lower bound that would hold even if canaries were not independent (arXiv 2305.08846)."""
-        return one_run_epsilon(
-            self.of + self.among, self.right + self.wrong, self.right, self.false_alarm, delta
-        )
-
 
 def judge(
     members: NDArray[np.float64], others: NDArray[np.float64], claim: Profile, false_alarm: float = 0.01
@@ -106,9 +91,9 @@ def judge(
     false_alarm : float
     """
     rule = choose_rule(members[::2], others[::2], claim, false_alarm)
-    high, low = _sides(members[1::2], others[1::2], rule.direction)
+    high, low = sides(members[1::2], others[1::2], rule.direction)
     threshold = np.array([rule.threshold])
-    right, wrong = (int(_counts(side, threshold, rule.direction)[0]) for side in (high, low))
+    right, wrong = (int(guesses(side, threshold, rule.direction)[0]) for side in (high, low))
     return Verdict(rule, right, len(high), wrong, len(low), false_alarm)
 
 
@@ -117,14 +102,14 @@ def choose_rule(
 ) -> Rule:
     """The rule with the largest excess on these scores."""
     pooled = np.concatenate([members, others])
-    thresholds = np.quantile(pooled, np.linspace(0, 1, _THRESHOLDS))
+    thresholds = np.quantile(pooled, np.linspace(0, 1, THRESHOLDS))
     best, excess = None, -np.inf
     directions: tuple[tuple[Direction, NDArray[np.float64]], ...] = (
         ("remove", claim.remove),
         ("add", claim.add),
     )
     for direction, deltas in directions:
-        often, seldom = _limits(members, others, thresholds, direction, false_alarm)
+        often, seldom = limits(members, others, thresholds, direction, false_alarm)
         excesses = often[:, None] - np.exp(claim.epsilons) * seldom[:, None] - deltas
         place, at = np.unravel_index(np.argmax(excesses), excesses.shape)
         if excesses[place, at] > excess:
@@ -134,7 +119,7 @@ def choose_rule(
     return best
 
 
-def _limits(
+def limits(
     members: NDArray[np.float64],
     others: NDArray[np.float64],
     thresholds: NDArray[np.float64],
@@ -142,20 +127,20 @@ def _limits(
     significance: float,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Lower limit of the rate that should be high and upper limit of the other, for each threshold."""
-    high, low = _sides(members, others, direction)
-    lower = binomial_lower(_counts(high, thresholds, direction), len(high), significance / 2)
-    upper = binomial_upper(_counts(low, thresholds, direction), len(low), significance / 2)
+    high, low = sides(members, others, direction)
+    lower = binomial_lower(guesses(high, thresholds, direction), len(high), significance / 2)
+    upper = binomial_upper(guesses(low, thresholds, direction), len(low), significance / 2)
     return lower, upper
 
 
-def _sides(
+def sides(
     members: NDArray[np.float64], others: NDArray[np.float64], direction: Direction
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Those of whom a rule's guess is right, and those of whom it is wrong."""
     return (members, others) if direction == "remove" else (others, members)
 
 
-def _counts(
+def guesses(
     scores: NDArray[np.float64], thresholds: NDArray[np.float64], direction: Direction
 ) -> NDArray[np.int64]:
     """Guesses that a rule makes, for each threshold."""

@@ -1,6 +1,7 @@
 import numpy as np
 from scipy import stats
 
+from simulations.audit.lower_bound import lower_bounds
 from simulations.audit.profile import Profile, claimed_profile
 from simulations.audit.verdict import judge
 from wardlaw.privacy.events import Gaussian, PoissonGaussian
@@ -48,8 +49,19 @@ def test_a_claim_is_refuted_by_scores_further_apart_and_by_no_others() -> None:
     members, others = rng.normal(1.0, 1.0, 2000), rng.normal(0.0, 1.0, 2000)
     assert judge(members, others, normal_claim(0.6)).refuted
     assert not judge(members, others, normal_claim(1.0)).refuted
-    verdict = judge(members, others, normal_claim(0.6))
-    assert 0 < verdict.epsilon_at(1e-5) < 4.38
+
+
+def test_lower_bounds_are_above_nothing_and_below_the_truth() -> None:
+    rng = np.random.Generator(np.random.PCG64(8))
+    members, others = rng.normal(2.0, 1.0, 20_000), rng.normal(0.0, 1.0, 20_000)
+    bounds = lower_bounds(members, others, 1e-5)
+    # A Gaussian mechanism of mu = 2 has epsilon 9.997 at this delta.
+    assert 2.0 < bounds.one_run < 9.9
+    assert 3.0 < bounds.two_rates < 9.9
+    # Turned round, absence is what shows, and the bound is the same to chance.
+    turned = lower_bounds(-others, -members, 1e-5)
+    assert abs(turned.two_rates - bounds.two_rates) < 1.0
+    assert lower_bounds(others[::2], others[1::2], 1e-5).two_rates < 0.3
 
 
 def test_each_direction_is_held_against_its_own_delta() -> None:
