@@ -13,65 +13,12 @@ from strategies.clipped_sum import ClippedSum
 from strategies.fedavg import FedAvg
 from strategies.guarded import Guard
 from strategies.registry import build_strategy
+from tests.strategies.private_rounds import SHARDS, SITES, clipped_mean, loop_mean, site_models, start
 from tests.strategies.replies import FINGERPRINT, ask, play_round, reply_content
 from wardlaw.config.strategy import StrategySection
-from wardlaw.errors import CheckpointError, RoundError
+from wardlaw.errors import RoundError
 from wardlaw.privacy.client_level import ClientLevel
 from wardlaw.privacy.events import Gaussian
-from wardlaw.privacy.releases import Releases
-
-SHARDS = (50_000, 3_000, 2_000, 1_000, 500)
-SITES = ("ash", "birch", "cedar", "dogwood", "elm")
-QUIET = 1e-9
-
-
-def start():
-    generator = np.random.default_rng(1)
-    return {
-        "weights": generator.standard_normal((4, 3)).astype(np.float32),
-        "count": np.full(2, 7.0, np.float32),
-    }
-
-
-def site_models(model, *, spread=(0.01, 0.1, 1.0, 10.0, 0.0)):
-    """Updates from far below the norm to far above it, and one of zeros."""
-    generator = np.random.default_rng(2)
-    return {
-        site: (
-            {
-                name: (array + size * generator.standard_normal(array.shape)).astype(np.float32)
-                for name, array in model.items()
-            },
-            examples,
-        )
-        for site, size, examples in zip(SITES, spread, SHARDS, strict=True)
-    }
-
-
-def clipped_mean(folder, *, sites=5, noise=QUIET, cap=1, norm=1.0, eta=1.0, limit=0.0, quorum=1, delta=1e-3):
-    privacy = ClientLevel(sites, noise, delta, weight_cap=cap, epsilon_limit=limit)
-    guard = Guard(FINGERPRINT, "tokens", quorum=quorum)
-    releases = Releases(folder, FINGERPRINT)
-    return ClippedMean(guard, privacy, releases, clip_norm=norm, server_learning_rate=eta)
-
-
-def loop_mean(model, replies, *, sites, cap, norm):
-    """The noiseless mean update by arithmetic on Python's floats."""
-    total = {name: [0.0] * array.size for name, array in model.items()}
-    for arrays, examples in replies.values():
-        update = {
-            name: [
-                float(after) - float(before)
-                for after, before in zip(arrays[name].flat, old.flat, strict=True)
-            ]
-            for name, old in model.items()
-        }
-        length = math.sqrt(sum(number**2 for numbers in update.values() for number in numbers))
-        factor = min(1.0, norm / length) if length else 1.0
-        for name, numbers in update.items():
-            for place, number in enumerate(numbers):
-                total[name][place] += min(examples, cap) / cap * factor * number
-    return {name: np.array(numbers) / sites for name, numbers in total.items()}
 
 
 @pytest.mark.parametrize("cap", [1, 2_500], ids=["uniform", "capped"])
@@ -157,37 +104,6 @@ def test_the_noise_has_the_claimed_standard_deviation(tmp_path):
     assert norm / 3.0 == pytest.approx(strategy.privacy.noise_over_update(80_000), rel=0.02)
 
 
-def test_a_replayed_round_has_the_same_bits_and_counts_once(tmp_path):
-    model, replies = start(), site_models(start())
-    first = play_round(clipped_mean(tmp_path, noise=1.0), model, replies)
-    again = clipped_mean(tmp_path, noise=1.0)
-    second = play_round(again, model, replies)
-    assert all(first[name].tobytes() == second[name].tobytes() for name in model)
-    assert len(again.releases) == 1
-
-
-def test_other_replies_get_other_noise_and_count_again(tmp_path):
-    model, replies = start(), site_models(start())
-    strategy = clipped_mean(tmp_path, noise=1.0)
-    noise = []
-    for out in (None, "ash"):
-        answers = {site: reply for site, reply in replies.items() if site != out}
-        found = play_round(strategy, model, answers)
-        mean = loop_mean(model, answers, sites=5, cap=1, norm=1.0)
-        noise.append(found["weights"].reshape(-1) - model["weights"].reshape(-1) - mean["weights"])
-    assert np.abs(noise[0] - noise[1]).min() > 1e-4
-    assert len(strategy.releases) == 2
-    assert len(Releases(tmp_path, FINGERPRINT)) == 2
-    assert len(Releases(tmp_path, "e" * 64)) == 0
-
-
-def test_two_servers_have_two_secrets(tmp_path):
-    model, replies = start(), site_models(start())
-    found = [play_round(clipped_mean(tmp_path / name, noise=1.0), model, replies) for name in "ab"]
-    assert np.abs(found[0]["weights"] - found[1]["weights"]).min() > 1e-5
-    assert (tmp_path / "a" / "privacy.key").stat().st_mode & 0o777 == 0o600
-
-
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_updates_that_are_not_finite_do_not_count(tmp_path, value):
     model, replies = start(), site_models(start())
@@ -261,42 +177,6 @@ def test_the_summary_says_what_is_not_protected(tmp_path, caplog):
         clipped_mean(tmp_path, noise=2.15).summary()
     assert "no patient of it" in caplog.text
     assert "with 5 sites the noise on each number of the mean update is 0.43 C" in caplog.text
-
-
-def test_the_state_refuses_a_list_that_was_cut(tmp_path):
-    model, replies = start(), site_models(start())
-    strategy = clipped_mean(tmp_path)
-    play_round(strategy, model, replies)
-    state = strategy.state_arrays()
-    clipped_mean(tmp_path).load_state(state)
-    (tmp_path / "releases.jsonl").unlink()
-    with pytest.raises(CheckpointError, match="has 0 of this run, of 1"):
-        clipped_mean(tmp_path).load_state(state)
-    with pytest.raises(CheckpointError, match="not that of ClippedMean"):
-        clipped_mean(tmp_path).load_state({"velocity/weights": np.zeros((4, 3))})
-
-
-def test_a_list_without_its_key_or_with_a_bad_line_is_refused(tmp_path):
-    play_round(clipped_mean(tmp_path), start(), site_models(start()))
-    key = (tmp_path / "privacy.key").read_bytes()
-    (tmp_path / "privacy.key").unlink()
-    with pytest.raises(CheckpointError, match="key of the releases is missing"):
-        Releases(tmp_path, FINGERPRINT)
-    (tmp_path / "privacy.key").write_bytes(key[:5])
-    with pytest.raises(CheckpointError, match="5 bytes, not 32"):
-        Releases(tmp_path, FINGERPRINT)
-    (tmp_path / "privacy.key").write_bytes(key)
-    (tmp_path / "releases.jsonl").write_text("{}\n")
-    with pytest.raises(CheckpointError, match="is damaged"):
-        Releases(tmp_path, FINGERPRINT)
-
-
-def test_the_list_does_not_give_the_noise_away(tmp_path):
-    strategy = clipped_mean(tmp_path)
-    play_round(strategy, start(), site_models(start()))
-    listed = (tmp_path / "releases.jsonl").read_text()
-    assert strategy._mean.key.hex() not in listed
-    assert (tmp_path / "privacy.key").read_bytes().hex() not in listed
 
 
 def test_sections_build_them(tmp_path):
