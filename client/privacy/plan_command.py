@@ -7,8 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from wardlaw.errors import ConfigError
-from wardlaw.privacy.alternatives import at_equal_epsilon
-from wardlaw.privacy.calibration import Plan, plan_for_epsilon, plan_for_noise
+from wardlaw.privacy.plan import Plan
 
 UNIT = "patient: the whole record at one site"
 RELATION = "add or remove one patient"
@@ -28,6 +27,9 @@ def plan_privacy(
     as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")] = False,
 ) -> None:
     """Plan private training at one site: noise for an epsilon, or epsilon of a noise."""
+    # dp-accounting takes a second to import, which other commands need not wait for.
+    from wardlaw.privacy.alternatives import at_equal_epsilon
+
     chosen = patients**-1.1 if delta is None else delta
     plan = _plan(patients, batch, steps, chosen, epsilon, noise)
     others = at_equal_epsilon(plan) if alternatives else ()
@@ -48,6 +50,8 @@ def plan_privacy(
 def _plan(
     patients: int, batch: int, steps: int, delta: float, epsilon: float | None, noise: float | None
 ) -> Plan:
+    from wardlaw.privacy.calibration import plan_for_epsilon, plan_for_noise
+
     if batch > patients:
         raise ConfigError(
             f"a step cannot draw {batch} of {patients} patients", where="--batch", remedy="Lower --batch"
@@ -56,7 +60,7 @@ def _plan(
         raise ConfigError(
             f"delta must lie between 0 and 1, not {delta:g}",
             where="--delta",
-            remedy="Leave it out for n^-1.1",
+            remedy="Take one below 1 / patients",
         )
     if noise is not None and not 0 < noise < math.inf:
         raise ConfigError(

@@ -7,8 +7,9 @@ import pytest
 from wardlaw.errors import ConfigError
 from wardlaw.privacy.accountant import epsilon
 from wardlaw.privacy.alternatives import at_equal_epsilon, simulated_at
-from wardlaw.privacy.calibration import Plan, noise_for, plan_for_epsilon, plan_for_noise
+from wardlaw.privacy.calibration import noise_for, plan_for_epsilon, plan_for_noise
 from wardlaw.privacy.events import PoissonGaussian
+from wardlaw.privacy.plan import Plan
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from wardlaw.errors import ConfigError
-from wardlaw.privacy.calibration import Plan, plan_for_epsilon
+from wardlaw.privacy.calibration import plan_for_epsilon
+from wardlaw.privacy.plan import Plan
 
 BATCHES = (0.25, 0.5, 1.0, 2.0, 4.0)
 """Multiples of a plan's batch that ``at_equal_epsilon`` looks at."""

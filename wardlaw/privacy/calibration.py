@@ -1,8 +1,7 @@
-"""Noise for a wanted epsilon, and the plan of a site's private training."""
+"""Noise for a wanted epsilon, and epsilon of a noise."""
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 
 from scipy.optimize import brentq
@@ -10,49 +9,13 @@ from scipy.optimize import brentq
 from wardlaw.errors import ConfigError
 from wardlaw.privacy.accountant import TOLERANCE, epsilon, epsilon_on, first_interval
 from wardlaw.privacy.events import PoissonGaussian
+from wardlaw.privacy.plan import Plan
 
 LARGEST = 1000.0
 """Largest epsilon that noise is planned for."""
 
 _TRIES = 5
 _STEP = 1.05
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Private training at one site.
-
-    Attributes
-    ----------
-    patients : int
-        n: the site's train patients.
-    batch : int
-        B: patients a step draws on average, at most n.
-    steps : int
-        T: steps of the whole training, all rounds together.
-    delta : float
-    noise_multiplier : float
-        sigma: noise on a step's sum of clipped gradients, over the clipping norm.
-    epsilon : float
-        What the T steps cost.
-    """
-
-    patients: int
-    batch: int
-    steps: int
-    delta: float
-    noise_multiplier: float
-    epsilon: float
-
-    @property
-    def sampling_rate(self) -> float:
-        """Probability with which a step draws a patient: q = B / n."""
-        return self.batch / self.patients
-
-    @property
-    def noise_batch_ratio(self) -> float:
-        """Noise on a step's mean gradient, sigma / B (McKenna et al., arXiv 2501.18914, section 3)."""
-        return self.noise_multiplier / self.batch
 
 
 def plan_for_epsilon(patients: int, batch: int, steps: int, delta: float, target: float) -> Plan:
