@@ -14,7 +14,9 @@ leave a hospital (see ``client.sanitize``), since its text can name a patient.
     |-- RoundError        RND  a federation that cannot go on
     |-- RecordError       REC  run records
     |-- TrainingError     TRN  local training that cannot go on
-    `-- AccountingError   ACC  accountants of privacy that contradict each other
+    |-- AccountingError   ACC  accountants of privacy that contradict each other
+    |-- LedgerError       LGR  a site's ledger of privacy that is missing, edited or cut
+    `-- BudgetError       BUD  a site's budget of privacy that would be passed
 """
 
 
@@ -113,3 +115,17 @@ class AccountingError(WardlawError):
 
     code = "ACC"
     exit_status = 12
+
+
+class LedgerError(WardlawError):
+    """A site's ledger of privacy that is missing, edited or cut, or that a clock set back would follow."""
+
+    code = "LGR"
+    exit_status = 13
+
+
+class BudgetError(WardlawError):
+    """What a site's budget of privacy does not pay for."""
+
+    code = "BUD"
+    exit_status = 14
