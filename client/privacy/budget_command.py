@@ -1,0 +1,137 @@
+"""``wardlaw client budget``: a site's ledger of privacy."""
+
+import json
+import math
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from client.privacy.budget import Spending, Statement, require_head, statement_of
+from client.privacy.ledger import Ledger
+from client.privacy.spending import RELATION, UNIT, Limit
+from wardlaw.config import load_site_policy
+from wardlaw.privacy.events import Event, PoissonGaussian
+
+budget = typer.Typer(no_args_is_help=True, help="What the site's patients have paid in privacy.")
+
+SiteFile = Annotated[Path, typer.Option("--site", help="The site's site.toml.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
+
+
+@budget.command("open")
+def open_budget(
+    site: SiteFile,
+    delta: Annotated[float, typer.Option(help="delta of the limit; below one in the patients.")],
+    epsilon: Annotated[
+        float | None, typer.Option(help="Limit over all runs. Default: none, the ledger is only kept.")
+    ] = None,
+) -> None:
+    """Begin the site's ledger: once in its life."""
+    policy = load_site_policy(site)
+    ledger = Ledger.open(policy.state, policy.site, Limit(epsilon, delta))
+    typer.echo(f"{ledger.entries()[-1].hash}")
+
+
+@budget.command("show")
+def show(site: SiteFile, as_json: AsJson = False) -> None:
+    """Show what each run cost, what is left, and what no epsilon covers."""
+    statement = statement_of(_ledger(site))
+    account = json.dumps(_account(statement), indent=2, allow_nan=False)
+    typer.echo(account if as_json else _told(statement))
+
+
+@budget.command("verify")
+def verify(
+    site: SiteFile,
+    head: Annotated[
+        str, typer.Option(help="Hash that `budget show` gave earlier and that was kept elsewhere.")
+    ] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Check every entry, and that the ledger goes on from a hash that was noted."""
+    ledger = _ledger(site)
+    entries = ledger.entries()
+    since = len(entries) - 1 - require_head(entries, head, ledger).number if head else None
+    if as_json:
+        account = {"site": ledger.site, "entries": len(entries), "head": entries[-1].hash}
+        typer.echo(json.dumps({**account, "entries_since_noted_head": since}, indent=2))
+    else:
+        noted = "" if since is None else f", {since} of them after the noted one"
+        typer.echo(f"{ledger.site}: {len(entries)} entries are whole{noted}; head {entries[-1].hash}")
+
+
+@budget.command("accept-clock")
+def accept_clock(site: SiteFile) -> None:
+    """Say that the clock is right though it is behind the last entry. No budget comes back by it."""
+    ledger = _ledger(site)
+    ledger.accept_clock()
+    typer.echo(f"{ledger.site}: the clock is noted")
+
+
+def _ledger(site: Path) -> Ledger:
+    policy = load_site_policy(site)
+    return Ledger.load(policy.state, policy.site)
+
+
+def _account(statement: Statement) -> dict[str, Any]:
+    return {
+        "site": statement.site,
+        "unit": UNIT,
+        "relation": RELATION,
+        "limit": asdict(statement.limit),
+        "epsilon": _finite(statement.epsilon),
+        "left": statement.left,
+        "spent": [
+            {
+                "name": spending.name,
+                "rounds": spending.rounds,
+                "unfinished": spending.unfinished,
+                "events": [event.to_json() for event in spending.events],
+                "epsilon_so_far": _finite(spending.epsilon),
+            }
+            for spending in statement.spendings
+        ],
+        "not_covered": statement.uncovered,
+        "entries": statement.entries,
+        "head": statement.head,
+    }
+
+
+def _finite(epsilon: float) -> float | None:
+    """JSON has no infinity: null says that the noise promises nothing."""
+    return epsilon if math.isfinite(epsilon) else None
+
+
+def _told(statement: Statement) -> str:
+    limit = statement.limit
+    lines = [
+        f"site        {statement.site}",
+        f"unit        {UNIT}",
+        f"neighbours  {RELATION}",
+        f"epsilon     {statement.epsilon:.4f} at delta {limit.delta:.3g}",
+        f"limit       {'none: nothing is refused' if limit.epsilon is None else f'{limit.epsilon:g}'}",
+        *([] if statement.left is None else [f"left        {statement.left:.4f}"]),
+    ]
+    if statement.spendings:
+        lines += ["", "run or release    rounds  unfinished  epsilon so far  events"]
+        lines += [_row(spending) for spending in statement.spendings]
+    if statement.uncovered:
+        lines += ["", "Released, and covered by no epsilon:"]
+        lines += [f"  {name}, {count} times" for name, count in statement.uncovered.items()]
+    return "\n".join([*lines, "", f"{statement.entries} entries, head {statement.head}"])
+
+
+def _row(spending: Spending) -> str:
+    events = "; ".join(map(_event, spending.events))
+    return (
+        f"{spending.name[:16]:16}  {spending.rounds:6d}  {spending.unfinished:10d}"
+        f"  {spending.epsilon:14.4f}  {events}"
+    )
+
+
+def _event(event: Event) -> str:
+    if isinstance(event, PoissonGaussian):
+        return f"{event.steps} steps of q {event.sampling_rate:.4g}, sigma {event.noise_multiplier:.4g}"
+    return f"{event.count} of sigma {event.noise_multiplier:.4g}"
