@@ -123,6 +123,16 @@ def test_the_limit_is_never_passed_and_nothing_is_written_beyond_it(state):
     assert ledger.spent() == TEN.epsilon
 
 
+def test_a_replay_is_free_where_nothing_is_left(state):
+    ledger = Ledger.open(state, "ward", Limit(epsilon([COUNT, ROUND], DELTA), DELTA))
+    reservation = ledger.reserve("run", 1, "same", ROUND)
+    ledger.release("evaluation", COUNT, digest="same")
+    assert ledger.reserve("run", 1, "same", ROUND) == reservation
+    ledger.release("evaluation", COUNT, digest="same")
+    with pytest.raises(BudgetError):
+        ledger.release("evaluation", COUNT, digest="other")
+
+
 def test_a_limit_below_what_is_spent_refuses_even_a_replay(state):
     ledger = Ledger.open(state, "ward", NONE)
     ledger.reserve("run", 1, "a", ROUND)

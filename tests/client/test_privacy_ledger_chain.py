@@ -175,7 +175,7 @@ def test_a_full_disk_is_one_clear_error(folder, monkeypatch):
     assert len(entries_in(folder)) == 6
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(data=st.data())
 def test_no_edit_of_bytes_passes(data):
     with TemporaryDirectory() as name:
@@ -209,7 +209,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(contents=st.lists(st.dictionaries(st.text(), JSON, max_size=3), max_size=5))
 def test_any_content_is_read_back_as_it_was(contents):
     with TemporaryDirectory() as name:
