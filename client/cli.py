@@ -16,6 +16,8 @@ from client.ehr.report import shown_progress, told
 from client.ehr.request import ShardRequest, SourceName
 from client.ehr.shard import shard_folder
 from client.ehr.tokenise import tokenise_root
+from client.privacy.budget_command import budget
+from client.privacy.plan_command import plan_privacy
 from wardlaw.vocabulary import Vocabulary
 
 app = typer.Typer(
@@ -26,6 +28,8 @@ app.add_typer(shard, name="shard")
 app.command("key")(deployment.key)
 app.command("start")(deployment.start)
 app.command("score-ecg")(score_ecg)
+app.command("plan-privacy")(plan_privacy)
+app.add_typer(budget, name="budget")
 shard.command("ecg")(shard_ecg)
 
 

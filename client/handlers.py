@@ -5,6 +5,7 @@ from flwr.app import ConfigRecord, MetricRecord, RecordDict
 
 from client.modalities import Shard, evaluate_shard, require_kind
 from client.policy import require_allowed, require_patients, rounded
+from client.privacy.limits import ledger_of
 from client.site import Site, open_site_shard, tokenizer_of
 from client.training.replica import training_device
 from models.registry import build_model
@@ -55,6 +56,9 @@ def evaluate(content: RecordDict, site: Site) -> RecordDict:
     model = build_model(config, shard.manifest.vocabulary_size)
     load_weights(model, content.array_records[protocol.ARRAYS])
     sums = evaluate_shard(model.to(training_device(config.train)), shard, split, config)
+    if config.privacy.private:
+        order_digest = f"{config.fingerprint} {order.get(protocol.SERVER_ROUND, 0)!r} {split}"
+        ledger_of(site.policy).release(f"loss and counts of {split}", None, order_digest)
     # Counts leave rounded; nats are scaled with the tokens, so that the loss per token is exact.
     tokens = rounded(site.policy, sums.tokens)
     return RecordDict(

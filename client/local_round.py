@@ -5,18 +5,24 @@ from typing import Any
 
 from flwr.app import MetricRecord, RecordDict
 
-from client.modalities import Shard, training_stream
+from client.modalities import Shard
 from client.policy import require_allowed, require_patients, require_size, rounded
+from client.privacy.limits import require_private_run
+from client.privacy.private_gradient import PrivateGradient
+from client.privacy.private_round import PaidRound, pay_for_round, request_digest
 from client.site import Site, open_site_shard, tokenizer_of
 from client.site_state import (
     forget_inner_states,
+    inner_state_digest,
     load_inner_state,
     run_state_folder,
     save_inner_state,
     save_step_rows,
 )
-from client.training.replica import Replica, build_replica
+from client.training.replica import Replica
+from client.training.step_rows import mean_loss
 from client.training.trainer import train_steps
+from client.training_replica import training_replica
 from models.counts import parameters
 from models.weights import load_weights, weight_record
 from wardlaw import protocol
@@ -44,11 +50,12 @@ def train_round(content: RecordDict, site: Site) -> RecordDict:
     """
     order, config = content.config_records[protocol.CONFIG], site.config
     shard = _training_shard(content, site)
-    replica = _replica(site, shard)
     folder = run_state_folder(site.policy, config)
     server_round = int(order[protocol.SERVER_ROUND])  # type: ignore[arg-type]
     steps = config.round_steps(server_round)
     keep = config.train.inner_state == "keep"
+    paid = _paid_round(content, site, shard) if config.privacy.private else None
+    replica = training_replica(config, {site.name: shard}, site.name, paid.key if paid else None)
     if keep:
         load_inner_state(folder, replica, steps.start)
     anchor = load_weights(replica.model, content.array_records[protocol.ARRAYS])
@@ -60,6 +67,10 @@ def train_round(content: RecordDict, site: Site) -> RecordDict:
         save_inner_state(folder, replica, steps.stop)
         oldest = int(order.get(protocol.OLDEST_ROUND, 1))  # type: ignore[arg-type]
         forget_inner_states(folder, config.round_steps(oldest).start)
+    if paid:
+        paid.commit()
+        # Weights of the average: a fact of the shard, told once a run.
+        paid.ledger.release("num-examples and expected tokens", None, config.fingerprint)
     return RecordDict(
         {
             protocol.ARRAYS: weight_record(replica.model),
@@ -70,6 +81,7 @@ def train_round(content: RecordDict, site: Site) -> RecordDict:
 
 def _training_shard(content: RecordDict, site: Site) -> Shard:
     require_allowed(site.policy, "training")
+    require_private_run(site.policy, site.config)
     # Verified when the site described itself, which begins every run and every resumption.
     shard = open_site_shard(site.policy, tokenizer_of(content, site.config), verify=False)
     require_patients(site.policy, shard.manifest.patients("train"))
@@ -77,21 +89,33 @@ def _training_shard(content: RecordDict, site: Site) -> Shard:
     return shard
 
 
-def _replica(site: Site, shard: Shard) -> Replica:
-    stream = training_stream(site.config, {site.name: shard}, site.name)
-    return build_replica(site.config, stream, shard.manifest.vocabulary_size)
+def _paid_round(content: RecordDict, site: Site, shard: Shard) -> PaidRound:
+    order, config = content.config_records[protocol.CONFIG], site.config
+    server_round = int(order[protocol.SERVER_ROUND])  # type: ignore[arg-type]
+    inner = ""
+    if config.train.inner_state == "keep":
+        first = config.round_steps(server_round).start
+        inner = inner_state_digest(run_state_folder(site.policy, config), first)
+    mu = float(order.get(protocol.PROXIMAL_MU, 0.0))  # type: ignore[arg-type]
+    digest = request_digest(content.array_records[protocol.ARRAYS], mu, inner, shard, config)
+    return pay_for_round(site.policy, config, server_round, digest, shard.manifest.patients("train"))
 
 
 def _metrics(site: Site, replica: Replica, rows: list[dict[str, Any]], seconds: float) -> MetricRecord:
-    tokens = sum(row["tokens"] for row in rows)
-    told = rounded(site.policy, tokens)
-    return MetricRecord(
-        {
-            protocol.NUM_EXAMPLES: rounded(site.policy, replica.stream.unique_tokens),
-            protocol.TRAIN_LOSS: sum(row["tokens"] * row["loss"] for row in rows) / tokens,
-            protocol.TRAIN_TOKENS: told,
-            # Exact FLOPs would tell the exact tokens.
-            protocol.TRAIN_FLOPS: sum(row["flops"] for row in rows) * told / tokens,
-            protocol.TRAIN_SECONDS: seconds,
-        }
-    )
+    """What the server is told of a round; of a private one no loss and nothing of who was drawn."""
+    trained, flops = sum(row["tokens"] for row in rows), sum(row["flops"] for row in rows)
+    tokens = trained
+    if isinstance(replica.gradient, PrivateGradient):
+        tokens = round(replica.gradient.stream.expected_tokens * len(rows))
+    told = max(1, rounded(site.policy, tokens))
+    metrics = {
+        protocol.NUM_EXAMPLES: rounded(site.policy, replica.stream.unique_tokens),
+        protocol.TRAIN_TOKENS: told,
+        # Exact FLOPs would tell the exact tokens.
+        protocol.TRAIN_FLOPS: flops * told / trained if trained else 0.0,
+        protocol.TRAIN_SECONDS: seconds,
+    }
+    loss = mean_loss(rows)
+    if loss is not None and not isinstance(replica.gradient, PrivateGradient):
+        metrics[protocol.TRAIN_LOSS] = loss
+    return MetricRecord(metrics)

@@ -14,6 +14,7 @@ from client.ecg.shard import SignalShard
 from client.ehr import modality as ehr
 from client.ehr.shard import TokenShard
 from client.evaluation.loss_sums import LossSums
+from client.privacy.private_stream import PrivateStream
 from client.training.stream import Stream
 from models.model import Model
 from wardlaw.config import RunConfig
@@ -28,12 +29,13 @@ class Modality:
 
     open: Callable[..., Shard]
     training_stream: Callable[[RunConfig, Sequence[tuple[str, Any]], str], Stream]
+    private_stream: Callable[[RunConfig, Sequence[tuple[str, Any]], str, bytes], PrivateStream]
     evaluate: Callable[[Any, Any, str, RunConfig], LossSums]
 
 
 MODALITIES: Mapping[str, Modality] = {
-    "ehr": Modality(TokenShard.open, ehr.training_stream, ehr.evaluate_shard),
-    "ecg": Modality(SignalShard.open, ecg.training_stream, ecg.evaluate_shard),
+    "ehr": Modality(TokenShard.open, ehr.training_stream, ehr.private_stream, ehr.evaluate_shard),
+    "ecg": Modality(SignalShard.open, ecg.training_stream, ecg.private_stream, ecg.evaluate_shard),
 }
 
 
@@ -68,6 +70,13 @@ def training_stream(config: RunConfig, shards: Mapping[str, Shard], name: str) -
     for shard in shards.values():
         require_kind(config, shard)
     return MODALITIES[config.model.reads].training_stream(config, list(shards.items()), name)
+
+
+def private_stream(config: RunConfig, shards: Mapping[str, Shard], name: str, key: bytes) -> PrivateStream:
+    """Poisson draws of the train patients of the sites' shards, for the replica ``name``."""
+    for shard in shards.values():
+        require_kind(config, shard)
+    return MODALITIES[config.model.reads].private_stream(config, list(shards.items()), name, key)
 
 
 def evaluate_shard(model: Model, shard: Shard, split: str, config: RunConfig) -> LossSums:

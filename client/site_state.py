@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from client.training.replica import Replica
-from client.training.state import load_state, retain_states, save_state, saved_steps
+from client.training.state import load_state, retain_states, save_state, saved_steps, state_digest
 from wardlaw.config import RunConfig, SitePolicy
 from wardlaw.records import read_rows, write_table
 
@@ -51,6 +51,13 @@ def load_inner_state(folder: Path, replica: Replica, first_step: int) -> None:
     retain_states(states, earlier)
     if earlier:
         load_state(states, replica, earlier[-1])
+
+
+def inner_state_digest(folder: Path, first_step: int) -> str:
+    """SHA-256 of the state that ``load_inner_state`` would load; empty if there is none."""
+    states = folder / "inner"
+    earlier = [step for step in saved_steps(states) if step <= first_step]
+    return state_digest(states, earlier[-1]) if earlier else ""
 
 
 def save_inner_state(folder: Path, replica: Replica, next_step: int) -> None:

@@ -63,6 +63,9 @@ def run_federation(grid: Grid, config: RunConfig, records: Path) -> Path:
         fingerprint=config.fingerprint,
         quorum=federation_section.quorum,
         reply_within_s=federation_section.round_deadline_s,
+        sites=federation_section.replicas,
+        # Beside the records and in none of them: a record is given away, the server's key is not.
+        private_folder=records / ".server-private",
     )
     strategy.summary()
     if snapshot:

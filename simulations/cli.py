@@ -3,11 +3,14 @@
 import typer
 
 from simulations import commands, partition_command, shards
+from simulations.audit.command import audit, audit_mechanism
 from simulations.ecg import commands as ecg
 from simulations.ecg.scores_command import ecg_scores
 from simulations.synthetic import commands as synthetic
 
 app = typer.Typer(no_args_is_help=True, help="Federations, baselines and studies on one machine.")
+app.command("audit")(audit)
+app.command("audit-mechanism")(audit_mechanism)
 app.command("hospitals")(synthetic.hospitals)
 app.command("oracle")(synthetic.oracle)
 app.command("partition")(partition_command.partition)

@@ -5,6 +5,9 @@ from pathlib import Path
 
 from client.app import app
 from client.modalities import require_kind
+from client.privacy.ledger import Ledger, has_ledger
+from client.privacy.limits import limit_of
+from client.privacy.spending import Limit
 from client.site import open_site_shard
 from client.site_state import read_step_rows
 from server.federation import run_federation
@@ -36,6 +39,7 @@ def run_in_process(config: RunConfig, records: Path) -> Path:
     """
     policies = participating_policies(config)
     require_shards(config, policies)
+    open_ledgers(config, policies)
     run_federation(InProcessGrid(app, len(policies), to_flat(config)), config, records)
     folder = record_folder(records, config)
     collect_steps(config, folder)
@@ -51,6 +55,15 @@ def require_shards(config: RunConfig, policies: Iterable[SitePolicy]) -> None:
     if config.data.vocabulary == "existing":
         for policy in policies:
             require_kind(config, open_site_shard(policy, config.data.tokenizer, verify=False))
+
+
+def open_ledgers(config: RunConfig, policies: Iterable[SitePolicy]) -> None:
+    """Begin the ledgers of simulated sites before their first private run; a hospital does so itself."""
+    if not config.privacy.private:
+        return
+    for policy in policies:
+        if not has_ledger(policy.state):
+            Ledger.open(policy.state, policy.site, limit_of(policy) or Limit(None, config.privacy.delta))
 
 
 def collect_steps(config: RunConfig, folder: Path) -> None:

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import torch
 
-from client.modalities import Shard, evaluate_shard, training_stream
+from client.modalities import Shard, evaluate_shard
 from client.site import open_site_shard
 from client.training.replica import Replica
 from client.training.run import train_alone
+from client.training_replica import training_replica
 from models.checkpoint import save_model
 from simulations.federation_folder import participating_policies
 from simulations.in_process import run_in_process
@@ -68,12 +69,7 @@ def training_groups(config: RunConfig, shards: Shards) -> dict[str, Shards]:
 
 def train_replica(config: RunConfig, name: str, shards: Shards, folder: Path) -> Replica:
     """Train one replica on the train split of some shards."""
-    return train_alone(
-        config,
-        training_stream(config, shards, name),
-        replica_folder(folder, name),
-        outputs=next(iter(shards.values())).manifest.vocabulary_size,
-    )
+    return train_alone(training_replica(config, shards, name), replica_folder(folder, name))
 
 
 def replica_folder(folder: Path, name: str) -> Path:

@@ -100,7 +100,7 @@ class TrainReply:
     examples : int
         Training tokens of the site's shard: its weight.
     loss : float
-        Mean training loss of the round, nats per token.
+        Mean training loss of the round, nats per token; NaN where the site does not tell it.
     tokens : int
         Tokens trained on in the round.
     flops : float
@@ -150,7 +150,8 @@ def screen_train_reply(content: RecordDict, site: str, contract: Contract) -> Tr
     metrics = _metrics(content, site, TRAIN_METRICS)
     examples = _count(metrics, protocol.NUM_EXAMPLES, site, smallest=1)
     tokens = _count(metrics, protocol.TRAIN_TOKENS, site, smallest=1)
-    loss = _number(metrics, protocol.TRAIN_LOSS, site)
+    # A private round tells no loss.
+    loss = _number(metrics, protocol.TRAIN_LOSS, site) if protocol.TRAIN_LOSS in metrics else math.nan
     flops = _number(metrics, protocol.TRAIN_FLOPS, site)
     seconds = _number(metrics, protocol.TRAIN_SECONDS, site)
     return TrainReply(site, screen_arrays(content, site, contract), examples, loss, tokens, flops, seconds)
@@ -216,7 +217,7 @@ def _metrics(content: RecordDict, site: str, names: tuple[str, ...]) -> MetricRe
     metrics = content.get(protocol.METRICS)
     if not isinstance(metrics, MetricRecord):
         raise ReplyError(Reason.MALFORMED, f"no '{protocol.METRICS}' record", where=site)
-    if missing := [name for name in names if name not in metrics]:
+    if missing := [name for name in names if name not in metrics and name != protocol.TRAIN_LOSS]:
         raise ReplyError(Reason.METRIC, f"metrics missing: {missing}", where=site)
     if unknown := sorted(metrics.keys() - set(names)):
         logger.warning("%s: metrics not asked for are dropped: %s", site, ", ".join(unknown))

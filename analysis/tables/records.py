@@ -221,7 +221,8 @@ def _row(record: RunRecord) -> dict[str, Any]:
         "size": config.model.size,
         "parameters": result.parameters,
         "non_embedding_parameters": result.non_embedding_parameters,
-        "tokens": config.train.tokens,
+        # Private draws vary, so their budget is what was drawn.
+        "tokens": result.tokens if config.privacy.private else config.train.tokens,
         "trained_tokens": result.tokens,
         "unique_tokens": result.unique_tokens,
         "epochs": result.tokens / result.unique_tokens,
@@ -235,6 +236,7 @@ def _row(record: RunRecord) -> dict[str, Any]:
         "local_steps": config.federation.local_steps if federated else None,
         "replicas": 1 if config.run.topology == "centralised" else config.federation.replicas,
         "batch_tokens": config.train.batch_tokens,
+        "noise_batch_ratio": config.privacy.noise_batch_ratio if config.privacy.private else None,
         "split": config.evaluation.split,
         "patients": int(sites.group_by("site").agg(pl.col("patients").max())["patients"].sum()),
         "wall_s": float(result.wall_s),

@@ -42,6 +42,8 @@ class PatientStream:
         q = B / n.
     unique_tokens : int
         Samples of the train splits.
+    expected_tokens : float
+        Mean samples of a step's crops.
 
     Raises
     ------
@@ -89,6 +91,13 @@ class PatientStream:
         self._starts = np.searchsorted(owner[order], np.arange(self.patients + 1))
         self._shard_of = np.repeat(np.arange(len(records)), [len(own) for own in records])[order]
         self._record_of = np.concatenate(records)[order]
+        own = [
+            np.minimum(split.samples[slot], context)
+            for split, slot in zip(self._splits, records, strict=True)
+        ]
+        totals = np.add.reduceat(np.concatenate(own)[order], self._starts[:-1])
+        means = totals / np.diff(self._starts)
+        self.expected_tokens = self.sampling_rate * windows * float(means.sum())
 
     def draw(self, step: int) -> tuple[SignalBatch, ...]:
         """Batches of a step's patients, on the CPU: a pure function of step and key."""

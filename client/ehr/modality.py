@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from client.ehr.batches import BatchStream
 from client.ehr.loss import evaluate_loss
+from client.ehr.private_stream import PatientStream
 from client.ehr.shard import TokenShard
 from client.evaluation.loss_sums import LossSums
 from models.ehr.decoder import Decoder
@@ -18,6 +19,21 @@ def training_stream(config: RunConfig, shards: Sequence[tuple[str, TokenShard]],
         config.model.context,
         shards[0][1].manifest.scheme,
         config.run.seed,
+        name,
+    )
+
+
+def private_stream(
+    config: RunConfig, shards: Sequence[tuple[str, TokenShard]], name: str, key: bytes
+) -> PatientStream:
+    """Draws of the train patients of some sites' shards, for the replica ``name``."""
+    return PatientStream(
+        [(site, shard.split("train")) for site, shard in shards],
+        config.privacy.patients,
+        config.privacy.windows,
+        config.model.context,
+        shards[0][1].manifest.scheme,
+        key,
         name,
     )
 

@@ -45,6 +45,8 @@ class PatientStream:
         q = B / n.
     unique_tokens : int
         Targets of all patients.
+    expected_tokens : float
+        Mean targets of a step.
 
     Raises
     ------
@@ -84,6 +86,10 @@ class PatientStream:
         owners = np.cumsum([0, *sizes])[self._windows.split] + self._windows.patient
         # Windows of a patient stand together, in the order of the patients.
         self._starts = np.searchsorted(owners, np.arange(self.patients + 1))
+        counts = np.diff(self._starts)
+        totals = np.add.reduceat(self._windows.length, self._starts[:-1][counts > 0])
+        shares = np.minimum(counts[counts > 0], windows) / counts[counts > 0]
+        self.expected_tokens = self.sampling_rate * float((totals * shares).sum())
         self._draws = PoissonDraws(self.patients, self.sampling_rate, key)
 
     def draw(self, step: int) -> tuple[PackedBatch, ...]:

@@ -10,6 +10,7 @@ import typer
 
 from client.privacy.budget import Spending, Statement, require_head, statement_of
 from client.privacy.ledger import Ledger
+from client.privacy.limits import ledger_of
 from client.privacy.spending import RELATION, UNIT, Limit
 from wardlaw.config import load_site_policy
 from wardlaw.privacy.events import Event, PoissonGaussian
@@ -71,8 +72,7 @@ def accept_clock(site: SiteFile) -> None:
 
 
 def _ledger(site: Path) -> Ledger:
-    policy = load_site_policy(site)
-    return Ledger.load(policy.state, policy.site)
+    return ledger_of(load_site_policy(site))
 
 
 def _account(statement: Statement) -> dict[str, Any]:

@@ -41,6 +41,11 @@ from wardlaw.errors import BudgetError, LedgerError
 from wardlaw.privacy.events import Event, merge
 
 
+def has_ledger(state: Path) -> bool:
+    """Whether any part of a ledger is there."""
+    return any((state / name).exists() for name in (SECRET_FILE, CHAIN_FILE, HEAD_FILE))
+
+
 @dataclass(frozen=True)
 class Ledger:
     """A site's ledger; each call locks it, checks it whole, and leaves it whole.
@@ -99,7 +104,7 @@ class Ledger:
         LedgerError
             If it is missing, edited, cut off, or of another site.
         """
-        if not any((state / name).exists() for name in (SECRET_FILE, CHAIN_FILE, HEAD_FILE)):
+        if not has_ledger(state):
             raise LedgerError(
                 "the site has no ledger",
                 where=str(state),

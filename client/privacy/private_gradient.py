@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from client.privacy.clipping import Clipping
 from client.privacy.engine import Engine
-from client.privacy.noise import gaussian
+from client.privacy.noise import add_gaussian
 from client.privacy.private_stream import PrivateStream
 from client.training.gradient import StepGradient
 from models.model import Model
@@ -44,6 +44,7 @@ class PrivateGradient:
     key: bytes
 
     def __call__(self, model: Model, step: int) -> StepGradient:
+        """Leave a step's noisy gradient in ``grad``. Loss and tokens are not private."""
         device = next(model.parameters()).device
         patients = [batch.to(device) for batch in self.stream.draw(step)]
         clipping = Clipping(self.privacy.clip_norm, self.privacy.clipping)
@@ -65,8 +66,7 @@ class PrivateGradient:
         std = self.privacy.noise_multiplier * self.privacy.clip_norm
         if std:
             for name, gradient in gradients.items():
-                noise = gaussian(self.key, f"noise/{step}/{name}", tuple(gradient.shape), std)
-                gradient.add_(noise.to(gradient.device))
+                add_gaussian(gradient, self.key, f"noise/{step}/{name}", std)
 
 
 def trained_gradients(model: Model) -> list[tuple[str, Tensor]]:

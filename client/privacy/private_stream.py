@@ -2,28 +2,26 @@
 
 from typing import Protocol
 
+from client.training.stream import Source
 from models.model import Batch
 
 
-class PrivateStream(Protocol):
+class PrivateStream(Source, Protocol):
     """Poisson draws of the patients of one shard, or of the union of several.
 
     Attributes
     ----------
-    name : str
-        The replica's name.
     patients : int
         n: patients who may be drawn.
     sampling_rate : float
         q: probability with which each patient is drawn at each step, whoever else is.
-    unique_tokens : int
-        Tokens, or samples, of all patients.
+    expected_tokens : float
+        Mean of what a step's patients take of a token budget: it follows from the shard, and from no draw.
     """
 
-    name: str
     patients: int
     sampling_rate: float
-    unique_tokens: int
+    expected_tokens: float
 
     def draw(self, step: int) -> tuple[Batch, ...]:
         """Batches of a step's patients, one a patient, on the CPU: a pure function of step and key.

@@ -48,6 +48,7 @@ class BatchGradient:
     section: TrainSection
 
     def __call__(self, model: Model, step: int) -> StepGradient:
+        """Leave a step's gradient in ``grad``."""
         batch = self.stream.batch(step)
         device = next(model.parameters()).device
         with autocast(device, self.section):

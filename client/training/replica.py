@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from client.training.gradient import BatchGradient, Gradient
-from client.training.stream import Stream
+from client.training.stream import Source, Stream
 from models.model import Model
 from models.registry import build_model
 from wardlaw.config import RunConfig
@@ -25,16 +25,16 @@ class Replica:
         On the training device.
     optimiser : torch.optim.Optimizer
         With muP's groups; each holds its ``lr_multiplier``.
-    stream : Stream
-        Batches by step; its name is the replica's.
+    stream : Source
+        Whose patients it learns from; its name is the replica's.
     gradient : Gradient
-        Of the stream's batches.
+        Of the stream's batches, or of its private draws.
     """
 
     config: RunConfig
     model: Model
     optimiser: torch.optim.Optimizer
-    stream: Stream
+    stream: Source
     gradient: Gradient
 
     @property
@@ -49,7 +49,7 @@ class Replica:
 
 
 def build_replica(config: RunConfig, stream: Stream, outputs: int) -> Replica:
-    """Replica at step 0: the run's initial model and an optimiser without moments.
+    """Replica at step 0 on batches: the run's initial model and an optimiser without moments.
 
     Parameters
     ----------
@@ -58,11 +58,18 @@ def build_replica(config: RunConfig, stream: Stream, outputs: int) -> Replica:
     outputs : int
         Tokens of the vocabulary, or classes of the diagnoses.
     """
+    model = initial_model(config, outputs)
+    return Replica(
+        config, model, build_optimiser(config.train, model), stream, BatchGradient(stream, config.train)
+    )
+
+
+def initial_model(config: RunConfig, outputs: int) -> Model:
+    """The run's model at step 0, on the training device."""
     model = build_model(config, outputs).to(training_device(config.train))
     if config.train.compile:
         model.compile_blocks()
-    gradient = BatchGradient(stream, config.train)
-    return Replica(config, model, build_optimiser(config.train, model), stream, gradient)
+    return model
 
 
 def build_optimiser(section: TrainSection, model: Model) -> torch.optim.Optimizer:

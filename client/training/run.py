@@ -5,17 +5,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from client.training.replica import Replica, build_replica
+from client.training.replica import Replica
 from client.training.state import resume, retain_states, save_state, saved_steps
-from client.training.stream import Stream
+from client.training.step_rows import mean_loss
 from client.training.trainer import train_steps
-from wardlaw.config import RunConfig
 from wardlaw.records import read_rows, write_table
 
 KEPT_STATES = 2
 
 
-def train_alone(config: RunConfig, stream: Stream, folder: Path, *, outputs: int) -> Replica:
+def train_alone(replica: Replica, folder: Path) -> Replica:
     """Train to the end of the token budget, or go on from the newest state in ``folder``.
 
     A run that was killed at any moment and started again ends in the same weights and rows, bit
@@ -23,19 +22,15 @@ def train_alone(config: RunConfig, stream: Stream, folder: Path, *, outputs: int
 
     Parameters
     ----------
-    config : RunConfig
-        The run's settings.
-    stream : Stream
-        Batches of one shard, or of the union of several.
+    replica : Replica
+        At step 0; changed in place.
     folder : Path
         Gets ``steps.parquet``, ``rounds.parquet`` (a row a checkpoint) and ``checkpoints/``.
-    outputs : int
-        Tokens of the vocabulary, or classes of the diagnoses.
 
     Returns
     -------
     Replica
-        Trained; its ``stream`` tells unique tokens.
+        The same, trained.
 
     Raises
     ------
@@ -44,7 +39,7 @@ def train_alone(config: RunConfig, stream: Stream, folder: Path, *, outputs: int
     TrainingError
         If training diverges.
     """
-    replica = build_replica(config, stream, outputs)
+    config = replica.config
     checkpoints = folder / "checkpoints"
     done = resume(checkpoints, replica)
     every = config.train.checkpoint_steps
@@ -69,10 +64,9 @@ def _stage_row(
     stage: range, every: int, rows: Sequence[dict[str, Any]], training_s: float, wall_s: float
 ) -> dict[str, Any]:
     own = rows[-len(stage) :]
-    tokens = sum(row["tokens"] for row in own)
     return {
         "round": stage.start // every + 1,
-        "train_loss": sum(row["tokens"] * row["loss"] for row in own) / tokens,
+        "train_loss": mean_loss(own),
         "bytes_down": 0,
         "bytes_up": 0,
         "training_s": training_s,

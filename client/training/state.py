@@ -40,6 +40,11 @@ def save_state(folder: Path, replica: Replica, step: int) -> None:
     write_text_atomically(path.with_suffix(".json"), text + "\n")
 
 
+def state_digest(folder: Path, step: int) -> str:
+    """SHA-256 of a saved state's tensors."""
+    return file_sha256(_tensors_path(folder, step))
+
+
 def load_state(folder: Path, replica: Replica, step: int) -> None:
     """Bring a replica back to the bits that it had before the step ``step``.
 

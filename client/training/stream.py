@@ -5,8 +5,8 @@ from typing import Protocol
 from models.model import Batch
 
 
-class Stream(Protocol):
-    """Endless batches of one shard, or of the union of several.
+class Source(Protocol):
+    """Patients that a replica learns from.
 
     Attributes
     ----------
@@ -18,6 +18,10 @@ class Stream(Protocol):
 
     name: str
     unique_tokens: int
+
+
+class Stream(Source, Protocol):
+    """Endless batches of one shard, or of the union of several."""
 
     def batch(self, step: int) -> Batch:
         """Batch of a step counted from 0 over the run, on the CPU: a pure function of the step."""

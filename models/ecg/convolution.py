@@ -85,7 +85,7 @@ def convolve(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: in
 
 
 def read_leads(width: int, kernel: int, stride: int) -> nn.Sequential:
-    """First layer of a backbone: a convolution with a bias, and ReLU: (B, L, leads) to (B, L / stride, width).
+    """First layer of a backbone: convolution with a bias, and ReLU: (B, L, leads) to (B, L / stride, width).
 
     No norm follows. One would make a crop and its double the same to all later layers, and low
     voltage is a diagnosis; past the bias and ReLU, norms leave absolute amplitude readable.

@@ -97,6 +97,7 @@ class CanaryStream:
         self.patients = len(members)
         self.unique_tokens = len(members)
         self.sampling_rate = sampling_rate
+        self.expected_tokens = sampling_rate * self.patients
         self.key = key
 
     def draw(self, step: int) -> tuple[Canary, ...]:

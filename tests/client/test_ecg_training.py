@@ -96,7 +96,7 @@ def test_a_restored_replica_goes_on_with_the_same_bits(
 
 def run_alone(folder: Path, shard: SignalShard, objective: str, optimiser: str) -> Replica:
     config = config_of(objective, optimiser)
-    return train_alone(config, training_stream(config, {"a": shard}, "union"), folder, outputs=CLASSES)
+    return train_alone(build_replica(config, training_stream(config, {"a": shard}, "union"), CLASSES), folder)
 
 
 @pytest.mark.parametrize(("objective", "optimiser"), RUNS)

@@ -297,7 +297,7 @@ def run_alone(folder: Path) -> Replica:
     splits = [("a", make_split(seed=1)), ("b", make_split(seed=2))]
     budget, context = config.replica_batch_tokens, config.model.context
     stream = BatchStream(splits, budget, context, "fused", config.run.seed, "union")
-    return train_alone(config, stream, folder, outputs=VOCABULARY_SIZE)
+    return train_alone(build_replica(config, stream, VOCABULARY_SIZE), folder)
 
 
 def kill_at(moment: str) -> None:

@@ -10,8 +10,15 @@ from pathlib import Path
 import pytest
 from flwr.cli.build import build_fab_from_disk
 
+from client.privacy.engines import ENGINES
+
 ROOT = Path(__file__).resolve().parents[2]
 LIST = Path(__file__).with_name("fab_files.txt")
+LATER = (
+    "client.privacy.private_replica",
+    "wardlaw.privacy.accountant",
+    *(module for module, _ in ENGINES.values()),
+)
 ROOMS = {"wardlaw", "models", "client", "strategies", "server"}
 
 
@@ -55,8 +62,8 @@ def test_no_file_of_a_room_that_a_hospital_does_not_need_is_listed():
 
 @pytest.fixture(scope="module")
 def loaded(bundle) -> dict[str, dict[str, str]]:
-    """File of each module that a process has after it imported an app, by app."""
-    return {module: files_loaded_by(module, bundle) for module in ("client.app", "server.app")}
+    """File of each module that a process has after it imported an app, or what private runs import later."""
+    return {module: files_loaded_by(module, bundle) for module in ("client.app", "server.app", *LATER)}
 
 
 def files_loaded_by(module: str, folder: Path) -> dict[str, str]:

@@ -1,8 +1,8 @@
 """Each family against the AUROC that the rule of synthetic hospitals allows on their held-out patients.
 
 Labels in ``SHOWN`` are as frequent as a quarter of the patients and show in any crop of 5 s: rhythm,
-rate, conduction, axis, T wave and voltage. The others keep the Challenge's prevalences, 2 to 13 %, too few for
-some thousand patients; or need beats that a crop may lack (PAC, PVC). The bound on all labels was set
+rate, conduction, axis, T wave and voltage. The others keep the Challenge's prevalences, 2 to 13 %, too few
+for some thousand patients; or need beats that a crop may lack (PAC, PVC). The bound on all labels was set
 after a Transformer's .156; those of ``SHOWN`` before. Low voltage (LQRSV) joined them when convolutional
 backbones had lost the norm behind their first layer, with which they reached .77 to .91 of .953.
 """

@@ -53,7 +53,7 @@ class PrivacySection(Section):
 
     @property
     def noise_batch_ratio(self) -> float:
-        """sigma / B: standard deviation of the noise on a step's mean gradient, C being 1.
+        """Sigma / B: standard deviation of the noise on a step's mean gradient, C being 1.
 
         McKenna et al., arXiv 2501.18914, section 3. It is 0 without a mechanism.
         """

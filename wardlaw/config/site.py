@@ -38,6 +38,11 @@ class SitePolicy(Section):
         Kinds of request that the site answers.
     maximum_parameters : int
         Largest model that the site trains.
+    epsilon : float, optional
+        What the site's patients may pay in all, over all runs (``wardlaw client budget``). A site that
+        sets it trains in private runs only. Without it a private run is noted and not limited.
+    delta : float, optional
+        delta of that epsilon, which wants it: well below one in the number of patients.
     """
 
     site: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")
@@ -51,6 +56,8 @@ class SitePolicy(Section):
     allow_vocabulary: bool = True
     allow_evaluation: bool = True
     maximum_parameters: int = Field(default=2_000_000_000, gt=0)
+    epsilon: float | None = Field(default=None, gt=0)
+    delta: float | None = Field(default=None, gt=0, lt=1)
 
 
 def meds_root(policy: SitePolicy) -> Path:
