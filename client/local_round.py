@@ -20,10 +20,9 @@ from client.site_state import (
     save_step_rows,
 )
 from client.training.replica import Replica
-from client.training.step_rows import mean_loss
 from client.training.trainer import train_steps
 from client.training_replica import training_replica
-from models.counts import parameters
+from models.counts import flops_per_token, parameters
 from models.weights import load_weights, weight_record
 from wardlaw import protocol
 
@@ -74,7 +73,7 @@ def train_round(content: RecordDict, site: Site) -> RecordDict:
     return RecordDict(
         {
             protocol.ARRAYS: weight_record(replica.model),
-            protocol.METRICS: _metrics(site, replica, rows, seconds),
+            protocol.METRICS: _metrics(site, shard, replica, rows, seconds),
         }
     )
 
@@ -101,21 +100,35 @@ def _paid_round(content: RecordDict, site: Site, shard: Shard) -> PaidRound:
     return pay_for_round(site.policy, config, server_round, digest, shard.manifest.patients("train"))
 
 
-def _metrics(site: Site, replica: Replica, rows: list[dict[str, Any]], seconds: float) -> MetricRecord:
-    """What the server is told of a round; of a private one no loss and nothing of who was drawn."""
-    trained, flops = sum(row["tokens"] for row in rows), sum(row["flops"] for row in rows)
-    tokens = trained
-    if isinstance(replica.gradient, PrivateGradient):
-        tokens = round(replica.gradient.stream.expected_tokens * len(rows))
-    told = max(1, rounded(site.policy, tokens))
-    metrics = {
-        protocol.NUM_EXAMPLES: rounded(site.policy, replica.stream.unique_tokens),
+def _metrics(
+    site: Site, shard: Shard, replica: Replica, rows: list[dict[str, Any]], seconds: float
+) -> MetricRecord:
+    tell = _private_work if site.config.privacy.private else _work
+    return MetricRecord(
+        {
+            protocol.NUM_EXAMPLES: rounded(site.policy, replica.stream.unique_tokens),
+            protocol.TRAIN_SECONDS: seconds,
+            **tell(site, shard, replica, rows),
+        }
+    )
+
+
+def _work(site: Site, shard: Shard, replica: Replica, rows: list[dict[str, Any]]) -> dict[str, int | float]:
+    tokens = sum(row["tokens"] for row in rows)
+    told = rounded(site.policy, tokens)
+    return {
+        protocol.TRAIN_LOSS: sum(row["tokens"] * row["loss"] for row in rows) / tokens,
         protocol.TRAIN_TOKENS: told,
         # Exact FLOPs would tell the exact tokens.
-        protocol.TRAIN_FLOPS: flops * told / trained if trained else 0.0,
-        protocol.TRAIN_SECONDS: seconds,
+        protocol.TRAIN_FLOPS: sum(row["flops"] for row in rows) * told / tokens,
     }
-    loss = mean_loss(rows)
-    if loss is not None and not isinstance(replica.gradient, PrivateGradient):
-        metrics[protocol.TRAIN_LOSS] = loss
-    return MetricRecord(metrics)
+
+
+def _private_work(
+    site: Site, shard: Shard, replica: Replica, rows: list[dict[str, Any]]
+) -> dict[str, int | float]:
+    """No loss, and the same whoever was drawn: expected tokens, and three forward passes in full windows."""
+    assert isinstance(replica.gradient, PrivateGradient)
+    told = max(1, rounded(site.policy, round(replica.gradient.stream.expected_tokens * len(rows))))
+    a_token = 3 * flops_per_token(site.config, shard.manifest.vocabulary_size)
+    return {protocol.TRAIN_TOKENS: told, protocol.TRAIN_FLOPS: a_token * told}
