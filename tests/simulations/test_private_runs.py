@@ -203,3 +203,28 @@ def test_what_no_epsilon_covers_stands_in_the_ledger(federate, tmp_path):
     entries = ledger_of(participating_policies(config)[0]).entries()
     declared = {entry.content["name"] for entry in entries if entry.content.get("event", 0) is None}
     assert declared == {"num-examples and expected tokens", "loss and counts of held_out"}
+
+
+@pytest.mark.parametrize("engine", ["auto", "batched"])
+def test_a_federation_of_records_trains_privately_patient_by_patient(random_federation, tmp_path, engine):
+    federation = random_federation(sites=2)
+    config = from_flat(
+        {
+            "data.federation": str(federation),
+            "data.tokenizer": load_federation(federation).tokenizer,
+            "model.context": 64,
+            "train.batch-tokens": 512,
+            "train.tokens": 512 * STEPS,
+            "train.device": "cpu",
+            "federation.replicas": 2,
+            "federation.quorum": 2,
+            "federation.local-steps": LOCAL_STEPS,
+            **PRIVATE,
+            "privacy.patients": 4,
+            "privacy.windows": 2,
+            "privacy.engine": engine,
+        }
+    )
+    record = load_record(run_in_process(config, tmp_path / "runs"))
+    assert 0 < record.result.loss_per_token < 20
+    assert sum(event.steps for event in ledger_of(participating_policies(config)[0]).events()) == STEPS
