@@ -8,7 +8,8 @@ import subprocess
 import sys
 
 ECG = ("ecg_reading", "ecg_loading", "ecg_resnet", "ecg_s4d", "ecg_inference")
-BENCHES = ("training", "rounds", "aggregation", "etl", "tokenise", "bootstrap", *ECG)
+PRIVATE = ("private_decoder", "private_resnet")
+BENCHES = ("training", "rounds", "aggregation", "etl", "tokenise", "bootstrap", *ECG, *PRIVATE)
 
 for name in BENCHES:
     print(f"== bench.{name}", flush=True)

@@ -82,6 +82,7 @@ def trained_gradients(model: Model) -> list[tuple[str, Tensor]]:
     return [(name, gradient) for name, gradient in found if gradient is not None]
 
 
-def mean_of_finite(losses: Tensor) -> float:
-    """Mean over the patients whose loss is a number; NaN if there is none."""
-    return losses[torch.isfinite(losses)].mean().item()
+def mean_of_finite(losses: Tensor) -> float | None:
+    """Mean over the patients whose loss is a number; None if there is none."""
+    finite = losses[torch.isfinite(losses)]
+    return finite.mean().item() if len(finite) else None

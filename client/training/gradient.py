@@ -17,8 +17,8 @@ class StepGradient:
 
     Attributes
     ----------
-    loss : float
-        Mean nats a target before the step; NaN where a private step drew nobody.
+    loss : float or None
+        Mean nats a target before the step; None where a private step drew nobody.
     norm : float
         L2 norm of the gradient, before it is clipped as a whole or after noise.
     tokens : int
@@ -27,7 +27,7 @@ class StepGradient:
         Of the forward and backward passes.
     """
 
-    loss: float
+    loss: float | None
     norm: float
     tokens: int
     flops: float

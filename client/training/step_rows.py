@@ -1,6 +1,5 @@
 """What several steps' rows say together."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,9 +9,9 @@ def mean_loss(rows: Sequence[Mapping[str, Any]]) -> float | None:
 
     Examples
     --------
-    >>> mean_loss([{"tokens": 3, "loss": 1.0}, {"tokens": 1, "loss": 5.0}, {"tokens": 0, "loss": math.nan}])
+    >>> mean_loss([{"tokens": 3, "loss": 1.0}, {"tokens": 1, "loss": 5.0}, {"tokens": 0, "loss": None}])
     2.0
     """
-    told = [row for row in rows if math.isfinite(row["loss"])]
+    told = [row for row in rows if row["loss"] is not None]
     tokens = sum(row["tokens"] for row in told)
     return sum(row["tokens"] * row["loss"] for row in told) / tokens if tokens else None

@@ -62,7 +62,8 @@ def _train_step(
         "gradient_norm": gradient.norm,
     }
     # A private step that drew nobody has no loss.
-    if not (math.isfinite(row["gradient_norm"]) and (math.isfinite(row["loss"]) or not row["tokens"])):
+    known = [row["gradient_norm"]] + ([] if gradient.loss is None else [gradient.loss])
+    if not all(map(math.isfinite, known)):
         raise TrainingError(
             f"the loss is {row['loss']} and the gradient's norm {row['gradient_norm']}",
             where=f"replica {replica.name}, step {step}",

@@ -228,3 +228,19 @@ def test_a_federation_of_records_trains_privately_patient_by_patient(random_fede
     record = load_record(run_in_process(config, tmp_path / "runs"))
     assert 0 < record.result.loss_per_token < 20
     assert sum(event.steps for event in ledger_of(participating_policies(config)[0]).events()) == STEPS
+
+
+@pytest.mark.parametrize("name", ["clipped-mean", "adaptive-clip"])
+def test_a_federation_that_hides_whole_sites_runs_and_keeps_its_key_out_of_the_record(
+    federate, tmp_path, name
+):
+    changes = {
+        "strategy.name": name,
+        "strategy.weighting": "uniform",
+        "strategy.noise-multiplier": 0.5,
+        "strategy.delta": 1e-3,
+    }
+    folder = run_in_process(config_of(federate(), changes), tmp_path / "runs")
+    assert math.isfinite(load_record(folder).result.loss_per_token)
+    assert not list(folder.rglob("privacy.key"))
+    assert list((tmp_path / "runs" / ".server-private").rglob("privacy.key"))
