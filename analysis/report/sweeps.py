@@ -42,7 +42,8 @@ def find_sweeps(runs: Runs, loss: str) -> tuple[Sweep, ...]:
     """
     swept: dict[str, list[str]] = {}
     for arm, settings in runs.splitting.items():
-        if len(settings) == 1:
+        # Less noise always has less loss: it is a price, and no setting to be tuned.
+        if len(settings) == 1 and not settings[0].startswith("privacy."):
             swept.setdefault(settings[0], []).append(arm)
     return tuple(Sweep(setting, _sweep_table(runs, setting, arms, loss)) for setting, arms in swept.items())
 

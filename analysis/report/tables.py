@@ -85,8 +85,10 @@ def training_curves(runs: Runs, findings: Findings) -> pl.DataFrame:
         except RecordError:
             continue
         group = max(1, record.config.steps // _TRAINING_POINTS)
+        # A private step that drew nobody has no loss.
+        told = steps.drop_nulls("loss")
         pieces.append(
-            steps.group_by((pl.col("step") // group * group + group).clip(upper_bound=record.config.steps))
+            told.group_by((pl.col("step") // group * group + group).clip(upper_bound=record.config.steps))
             .agg(pl.col("loss").mean())
             .select(
                 arm=pl.lit(row["arm"]),

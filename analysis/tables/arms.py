@@ -16,6 +16,8 @@ _STRATEGIES = {
     "fedavgm": "FedAvgM",
     "fedadam": "FedAdam",
     "fednesterov": "FedNesterov",
+    "clipped-mean": "ClippedMean",
+    "adaptive-clip": "AdaptiveClip",
 }
 _ORDER = (CENTRALISED, LOCAL, *_STRATEGIES.values())
 _NAMES_AND_PLACES = frozenset({"run.name", "run.records", "data.federation"})
