@@ -1,0 +1,1 @@
+"""A site's side of secure aggregation: keys, shares, a masked update, and help with unmasking."""

@@ -1,0 +1,87 @@
+"""A site's update as it may be masked: bounded, weighted, noised if asked for, quantised."""
+
+import hashlib
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from client.privacy.noise import uniforms
+from client.privacy.secret import Secret
+from wardlaw.errors import TrainingError
+from wardlaw.privacy.noise import add_normal
+from wardlaw.secagg.quantisation import Quantisation
+
+
+def require_bounded(update: NDArray[np.float64], norm_bound: float, clip_range: float) -> None:
+    """Refuse an update that nobody could refuse once it is masked.
+
+    Parameters
+    ----------
+    update : array, float64, (n,)
+        Trained minus global weights.
+    norm_bound, clip_range : float
+        Largest L2 norm, and largest absolute value of a coordinate.
+
+    Raises
+    ------
+    TrainingError
+        If it is not finite, or too large.
+    """
+    norm = float(np.linalg.norm(update))
+    if not math.isfinite(norm):
+        raise TrainingError("the update is not finite", remedy="Set train.learning-rate lower")
+    if norm > norm_bound:
+        raise TrainingError(
+            f"the update's norm {norm:.4g} is above secagg.norm-bound = {norm_bound:g}",
+            remedy="Set it higher, or federation.local-steps lower",
+        )
+    if (largest := float(np.abs(update).max(initial=0.0))) > clip_range:
+        raise TrainingError(
+            f"a coordinate of the update is {largest:.4g}, above secagg.clip-range = {clip_range:g}",
+            remedy="Set it higher, or federation.local-steps lower",
+        )
+
+
+def weight_level(examples: int, cap: int, quantisation: Quantisation) -> int:
+    """Level of the weight min(examples, cap) / cap; the highest level is the weight 1, and none is 0."""
+    return max(1, round(min(examples, cap) / cap * quantisation.largest))
+
+
+def levels(
+    update: NDArray[np.float64],
+    weight: int,
+    quantisation: Quantisation,
+    noise_std: float,
+    secret: Secret,
+    fingerprint: str,
+) -> NDArray[np.uint32]:
+    """Levels of the weighted update, and as the last number that of the weight.
+
+    Noise and rounding follow from the site's secret, the run and the update itself: the same update gives
+    the same levels, and two updates have noise of their own.
+
+    Parameters
+    ----------
+    update : array, float64, (n,)
+        Bounded (``require_bounded``).
+    weight : int
+        ``weight_level``.
+    quantisation : Quantisation
+    noise_std : float
+        Standard deviation of the site's share of noise; may be 0.
+    secret : Secret
+        The site's.
+    fingerprint : str
+        Of the run's configuration.
+
+    Returns
+    -------
+    array, uint32, (n + 1,)
+    """
+    key = secret.derive("secagg", fingerprint, hashlib.sha256(update.tobytes()).digest(), weight)
+    weighted = update * (weight / quantisation.largest)
+    if noise_std:
+        add_normal(weighted, key, "noise", std=noise_std)
+    rounded = quantisation.quantise(weighted, uniforms(key, "rounding", count=weighted.size))
+    return np.append(rounded, np.uint32(weight))
