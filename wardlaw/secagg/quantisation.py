@@ -83,11 +83,11 @@ class Quantisation:
     def mean_error(self, sites: int, weight: float) -> float:
         """Bound on the error of each coordinate of a weighted mean.
 
-        Each site errs by less than a step, and the sum of ``sites`` is divided by their ``weight``.
-        Typical is sqrt(sites / 6) of a step over the weight, as errors of a site have mean 0 and, averaged
-        over values, variance 1/6.
+        A coordinate errs by less than a step, and a weight by at most a level, which moves the mean by
+        at most two: three steps a site, over the ``weight`` of all. Typical is
+        sqrt(sites / 6) of a step over the weight, as a rounding has mean 0 and, over values, variance 1/6.
         """
-        return sites * self.step / weight
+        return 3 * sites * self.step / weight
 
 
 def noise_share_std(noise_multiplier: float, norm_bound: float, sites: int, dropouts: int) -> float:
