@@ -27,7 +27,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +35,7 @@ from opacus.grad_sample import GradSampleModule
 from torch import nn
 
 from bench.decoder_rows import OpacusStep, Rows, row_losses, rows_of
+from bench.fixed_patients import FixedPatients
 from client.privacy.clipping import Clipping
 from client.privacy.patient_loop import patient_loop
 from client.privacy.private_gradient import PrivateGradient
@@ -145,31 +145,12 @@ def decoder_of(config: RunConfig) -> Decoder:
 # Our steps.
 
 
-@dataclass
-class Fixed:
-    """The same patients at every step: all of them, or as one batch."""
-
-    everyone: tuple[PackedBatch, ...]
-    name: str = "bench"
-    sampling_rate: float = 1.0
-    unique_tokens: int = 1
-
-    def __post_init__(self) -> None:
-        self.patients = len(self.everyone)
-        self.together = packed(self.everyone)
-
-    def draw(self, step: int) -> tuple[PackedBatch, ...]:
-        return self.everyone
-
-    def batch(self, step: int) -> PackedBatch:
-        return self.together
-
-
 def make_loop(name: str, size: str, lengths: list[int], threads: int) -> Step:
     config = config_of(size, len(lengths), threads, "bf16" if name.endswith("bf16") else "fp32")
     if name.startswith("Opacus"):
         return OpacusStep(decoder_of(config), patients_of(lengths), ghost=name.endswith("ghost"))
-    stream = Fixed(patients_of(lengths))
+    everyone = patients_of(lengths)
+    stream = FixedPatients(everyone, packed(everyone))
     gradient: Gradient = BatchGradient(stream, config.train)
     if name.startswith("private"):
         gradient = PrivateGradient(stream, patient_loop, config.privacy, config.train, bytes(32))

@@ -24,12 +24,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from bench.fixed_patients import FixedPatients
 from client.privacy.clipping import Clipping
 from client.privacy.engine import Engine, PatientGradients
 from client.privacy.opacus_engines import fast_gradient, ghost, hooks
@@ -119,26 +119,6 @@ ENGINES: dict[str, Engine] = {
 }
 
 
-@dataclass
-class Fixed:
-    """The same patients at every step: one by one, or as one batch."""
-
-    everyone: tuple[SignalBatch, ...]
-    name: str = "bench"
-    sampling_rate: float = 1.0
-    unique_tokens: int = 1
-
-    def __post_init__(self) -> None:
-        self.patients = len(self.everyone)
-        self.together = stacked(self.everyone)
-
-    def draw(self, step: int) -> tuple[SignalBatch, ...]:
-        return self.everyone
-
-    def batch(self, step: int) -> SignalBatch:
-        return self.together
-
-
 def patients_of(arguments: argparse.Namespace) -> tuple[SignalBatch, ...]:
     stream = torch.Generator().manual_seed(0)
     shape = arguments.patients, arguments.crops
@@ -169,7 +149,8 @@ def config_of(arguments: argparse.Namespace, precision: str = "fp32") -> RunConf
 
 def make_loop(name: str, arguments: argparse.Namespace) -> Step:
     config = config_of(arguments, "bf16" if name.endswith("bf16") else "fp32")
-    stream = Fixed(patients_of(arguments))
+    everyone = patients_of(arguments)
+    stream = FixedPatients(everyone, stacked(everyone))
     gradient: Gradient = BatchGradient(stream, config.train)
     if name in ENGINES:
         gradient = PrivateGradient(stream, ENGINES[name], config.privacy, config.train, bytes(32))

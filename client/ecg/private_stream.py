@@ -6,10 +6,10 @@ import numpy as np
 
 from client.ecg.crops import collate, slots_of
 from client.ecg.shard import SignalShard
-from client.privacy.draw import PoissonDraws
+from client.privacy.draw import PoissonDraws, sampling_rate_of
 from client.privacy.noise import generator_of
 from models.ecg.batch import SignalBatch
-from wardlaw.errors import ConfigError, ShardError
+from wardlaw.errors import ShardError
 
 
 class PatientStream:
@@ -74,13 +74,7 @@ class PatientStream:
         owners = [np.unique(split.patients, return_inverse=True)[1] for split in self._splits]
         numbers = [int(own.max(initial=-1)) + 1 for own in owners]
         self.patients = sum(numbers)
-        if expected > self.patients:
-            raise ConfigError(
-                f"privacy.patients = {expected:g}, but the train split has {self.patients} patients",
-                where=name,
-                remedy="Set privacy.patients lower",
-            )
-        self.sampling_rate = expected / self.patients
+        self.sampling_rate = sampling_rate_of(expected, self.patients, name)
         self._draws = PoissonDraws(self.patients, self.sampling_rate, key)
         first = np.cumsum([0, *numbers[:-1]])
         owner = np.concatenate(

@@ -7,10 +7,10 @@ import numpy as np
 from client.ehr.batches import collate
 from client.ehr.packing import Integers, cut_windows
 from client.ehr.shard import TokenSplit
-from client.privacy.draw import PoissonDraws
+from client.privacy.draw import PoissonDraws, sampling_rate_of
 from client.privacy.noise import uniforms
 from models.ehr.packed import PackedBatch
-from wardlaw.errors import ConfigError, ShardError
+from wardlaw.errors import ShardError
 from wardlaw.vocabulary import Scheme
 
 
@@ -76,13 +76,7 @@ class PatientStream:
             raise ShardError("no patient of the train split has two tokens", where=name)
         sizes = [len(split.lengths) for split in self._splits]
         self.patients = sum(sizes)
-        if expected > self.patients:
-            raise ConfigError(
-                f"privacy.patients = {expected:g}, but the train split has {self.patients} patients",
-                where=name,
-                remedy="Set privacy.patients lower",
-            )
-        self.sampling_rate = expected / self.patients
+        self.sampling_rate = sampling_rate_of(expected, self.patients, name)
         owners = np.cumsum([0, *sizes])[self._windows.split] + self._windows.patient
         # Windows of a patient stand together, in the order of the patients.
         self._starts = np.searchsorted(owners, np.arange(self.patients + 1))

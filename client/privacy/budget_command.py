@@ -11,9 +11,9 @@ import typer
 from client.privacy.budget import Spending, Statement, require_head, statement_of
 from client.privacy.ledger import Ledger
 from client.privacy.limits import ledger_of
-from client.privacy.spending import RELATION, UNIT, Limit
+from client.privacy.spending import Limit
 from wardlaw.config import load_site_policy
-from wardlaw.privacy.events import Event, PoissonGaussian
+from wardlaw.privacy.events import RELATION, UNIT, Event, PoissonGaussian
 
 budget = typer.Typer(no_args_is_help=True, help="What the site's patients have paid in privacy.")
 

@@ -6,6 +6,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from client.privacy.noise import uniforms
+from wardlaw.errors import ConfigError
+
+
+def sampling_rate_of(expected: float, patients: int, name: str) -> float:
+    """Q = B / n, for B expected of the n patients of ``name``.
+
+    Raises
+    ------
+    ConfigError
+        If more patients are expected than there are.
+    """
+    if expected > patients:
+        raise ConfigError(
+            f"privacy.patients = {expected:g}, but the train split has {patients} patients",
+            where=name,
+            remedy="Set privacy.patients lower",
+        )
+    return expected / patients
 
 
 @dataclass(frozen=True)

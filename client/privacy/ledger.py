@@ -25,10 +25,8 @@ from client.privacy.secret import SECRET_FILE, Secret, load_secret, new_secret, 
 from client.privacy.spending import (
     COMMITTED,
     OPENED,
-    RELATION,
     RELEASED,
     RESERVED,
-    UNIT,
     Limit,
     Reservation,
     committed,
@@ -38,7 +36,7 @@ from client.privacy.spending import (
     reservations,
 )
 from wardlaw.errors import BudgetError, LedgerError
-from wardlaw.privacy.events import Event, merge
+from wardlaw.privacy.events import RELATION, UNIT, Event, merge
 
 
 def has_ledger(state: Path) -> bool:

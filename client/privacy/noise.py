@@ -1,24 +1,17 @@
 """Secret randomness: uniform and normal deviates that only the holder of a key can foresee.
 
 Who knows the noise can take it away, so no draw of a private step follows from the run's public
-seed. Each name under a key gives its own stream of AES-256 in counter mode (NIST SP 800-38A, section
-6.5): without the key it cannot be told from coins, and with it the same bits come again.
+seed. Each name under a key has a stream of its own (``wardlaw.privacy.keystream``).
 """
 
-import hmac
-import json
 import math
-from collections.abc import Iterator
 
 import numpy as np
 import torch
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from numpy.typing import NDArray
 from torch import Tensor
 
-KEY_BYTES = 32
-_CHUNK = 1 << 16
-"""Words of 64 bits made at a time: what a core's cache holds. Values depend on it."""
+from wardlaw.privacy.keystream import derive, mantissas, word_chunks
 
 
 def gaussian(key: bytes, name: str, shape: tuple[int, ...], std: float) -> Tensor:
@@ -59,7 +52,7 @@ def add_gaussian(values: Tensor, key: bytes, name: str, std: float) -> None:
     """
     flat = values.contiguous().view(-1)
     start = 0
-    for words in _chunks(key, (name,), len(flat)):
+    for words in word_chunks(key, (name,), len(flat)):
         noise = _box_muller(words).mul_(std)
         part = flat[start : start + len(noise)]
         part.copy_(noise[: len(part)].to(part.device) + part)
@@ -76,7 +69,7 @@ def uniforms(key: bytes, *names: str | int, count: int) -> NDArray[np.float64]:
     ValueError
         If the key does not have 32 bytes.
     """
-    parts = [_mantissas(words) for words in _chunks(key, names, count)]
+    parts = [mantissas(words) for words in word_chunks(key, names, count)]
     return np.concatenate(parts)[:count] * 2.0**-53 if parts else np.zeros(0)
 
 
@@ -86,33 +79,13 @@ def generator_of(key: bytes, *names: str | int) -> np.random.Generator:
     PCG64 is no cipher: who saw many of its numbers could tell the next. It starts from 256 bits that
     only the key gives.
     """
-    seed = np.random.SeedSequence(int.from_bytes(_derive(key, names), "big"), pool_size=8)
+    seed = np.random.SeedSequence(int.from_bytes(derive(key, *names), "big"), pool_size=8)
     return np.random.Generator(np.random.PCG64(seed))
-
-
-def _derive(key: bytes, names: tuple[str | int, ...]) -> bytes:
-    """Key of a stream: HMAC-SHA256, under the key, of the names as JSON, which keeps lists apart."""
-    if len(key) != KEY_BYTES:
-        raise ValueError(f"a key has {KEY_BYTES} bytes, not {len(key)}")
-    return hmac.digest(key, json.dumps(names).encode(), "sha256")
-
-
-def _chunks(key: bytes, names: tuple[str | int, ...], count: int) -> Iterator[NDArray[np.uint64]]:
-    """At least ``count`` words of a stream, an even number in each chunk."""
-    cipher = Cipher(algorithms.AES256(_derive(key, names)), modes.CTR(bytes(16))).encryptor()
-    for start in range(0, count, _CHUNK):
-        size = min(_CHUNK, count - start)
-        yield np.frombuffer(cipher.update(bytes(8 * (size + size % 2))), np.uint64)
-
-
-def _mantissas(words: NDArray[np.uint64]) -> NDArray[np.float64]:
-    """The upper 53 bits of each word, which float64 holds exactly."""
-    return (words >> np.uint64(11)).astype(np.float64)
 
 
 def _box_muller(words: NDArray[np.uint64]) -> Tensor:
     """Standard normal deviates, float64, as many as there are words."""
-    uniform = torch.from_numpy(_mantissas(words))
+    uniform = torch.from_numpy(mantissas(words))
     # The radius's uniform lies in (0, 1], so that its logarithm is finite.
     radius, angle = uniform.add_(1.0).mul_(2.0**-53).chunk(2)
     radius.log_().mul_(-2.0).sqrt_()

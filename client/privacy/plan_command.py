@@ -7,10 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from wardlaw.errors import ConfigError
+from wardlaw.privacy.events import RELATION, UNIT
 from wardlaw.privacy.plan import Plan
 
-UNIT = "patient: the whole record at one site"
-RELATION = "add or remove one patient"
 ACCOUNTANT = "privacy loss distribution (dp-accounting)"
 
 

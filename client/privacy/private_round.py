@@ -8,6 +8,7 @@ import torch
 from flwr.app import ArrayRecord
 
 from client.modalities import Shard
+from client.privacy.draw import sampling_rate_of
 from client.privacy.ledger import Ledger
 from client.privacy.limits import ledger_of
 from client.privacy.spending import Reservation
@@ -72,15 +73,10 @@ def pay_for_round(
             "privacy.noise-multiplier = 0 hides nobody, so no ledger can note it",
             remedy="Set it above 0, or privacy.mechanism = 'none'",
         )
-    if privacy.patients > patients:
-        raise ConfigError(
-            f"privacy.patients = {privacy.patients}, but the site has fewer train patients",
-            where=policy.site,
-            remedy="Set privacy.patients lower",
-        )
+    rate = sampling_rate_of(privacy.patients, patients, policy.site)
     ledger = ledger_of(policy)
     steps = config.round_steps(server_round)
-    event = PoissonGaussian(privacy.patients / patients, privacy.noise_multiplier, len(steps))
+    event = PoissonGaussian(rate, privacy.noise_multiplier, len(steps))
     reservation = ledger.reserve(config.fingerprint, server_round, digest, event)
     key = ledger.secret.derive("round", config.fingerprint, server_round, digest)
     return PaidRound(ledger, reservation, key)

@@ -4,13 +4,11 @@ The coordinator knows a run's seed, so nothing that must stay hidden from it may
 """
 
 import hmac
-import os
-import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from wardlaw.errors import LedgerError
-from wardlaw.privacy.noise import KEY_BYTES
+from wardlaw.privacy.keystream import KEY_BYTES, new_key, write_key
 
 SECRET_FILE = "privacy.key"
 
@@ -52,7 +50,7 @@ class Secret:
 
 def new_secret() -> Secret:
     """A fresh secret from the system's entropy."""
-    return Secret(secrets.token_bytes(KEY_BYTES))
+    return Secret(new_key())
 
 
 def save_secret(path: Path, secret: Secret) -> None:
@@ -63,15 +61,10 @@ def save_secret(path: Path, secret: Secret) -> None:
     LedgerError
         If the file exists.
     """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        write_key(path, secret.value)
     except FileExistsError:
         raise LedgerError("the site has a secret already", where=str(path)) from None
-    with os.fdopen(handle, "wb") as file:
-        file.write(secret.value)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def load_secret(path: Path) -> Secret:

@@ -15,9 +15,6 @@ from client.privacy.entry import Entry
 from wardlaw.errors import PolicyError
 from wardlaw.privacy.events import Event, from_json
 
-UNIT = "patient: the whole record at one site"
-RELATION = "add or remove one patient"
-
 OPENED = "opened"
 RESERVED = "reserved"
 COMMITTED = "committed"

@@ -4,7 +4,6 @@ Bonawitz et al., CCS 2017, figure 4, over the graph of Bell et al., CCS 2020, al
 """
 
 import json
-import secrets
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 
 from client.secagg.session import HeldShares, SiteSession
 from wardlaw.errors import PolicyError
-from wardlaw.privacy.noise import KEY_BYTES
+from wardlaw.privacy.keystream import new_key
 from wardlaw.secagg.keys import (
     PublicKeys,
     adds,
@@ -34,7 +33,7 @@ def set_up(site: str, session: str) -> tuple[SiteSession, PublicKeys]:
         session=session,
         cipher_private=new_private_key(),
         mask_private=new_private_key(),
-        seed=secrets.token_bytes(KEY_BYTES),
+        seed=new_key(),
     )
     return kept, PublicKeys(public_key(kept.cipher_private), public_key(kept.mask_private))
 

@@ -13,7 +13,8 @@ from wardlaw.errors import CheckpointError
 from wardlaw.privacy.accountant import epsilon
 from wardlaw.privacy.client_level import ClientLevel
 from wardlaw.privacy.events import Gaussian
-from wardlaw.privacy.noise import add_normal, derive
+from wardlaw.privacy.keystream import derive
+from wardlaw.privacy.noise import add_normal
 from wardlaw.privacy.releases import Releases
 
 MODEL = {"a": np.zeros(16, np.float32)}

@@ -15,6 +15,9 @@ from pydantic.dataclasses import dataclass
 
 from wardlaw.errors import RecordError
 
+UNIT = "patient: the whole record at one site"
+RELATION = "add or remove one patient"
+
 _CLOSED = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 Noise = Annotated[float, Field(gt=0)]

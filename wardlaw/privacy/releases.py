@@ -8,14 +8,12 @@ run's record.
 """
 
 import json
-import os
-import secrets
 from pathlib import Path
 from typing import Any
 
 from wardlaw.errors import CheckpointError
 from wardlaw.files import write_text_atomically
-from wardlaw.privacy.noise import KEY_BYTES, derive
+from wardlaw.privacy.keystream import KEY_BYTES, derive, new_key, write_key
 
 
 class Releases:
@@ -72,14 +70,7 @@ def _load_or_create_key(path: Path, *, may_create: bool) -> bytes:
     if not path.exists():
         if not may_create:
             raise CheckpointError("the key of the releases is missing", where=str(path))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Never readable by others, not even before its first byte.
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            os.write(file, secrets.token_bytes(KEY_BYTES))
-            os.fsync(file)
-        finally:
-            os.close(file)
+        write_key(path, new_key())
     key = path.read_bytes()
     if len(key) != KEY_BYTES:
         raise CheckpointError(

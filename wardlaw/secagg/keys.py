@@ -18,7 +18,7 @@ from flwr.supercore.primitives.asymmetric import (
 )
 from numpy.typing import NDArray
 
-from wardlaw.privacy.noise import derive
+from wardlaw.privacy.keystream import derive
 
 SCALAR_BYTES = 48
 
