@@ -4,8 +4,10 @@ import torch
 from flwr.app import ConfigRecord, MetricRecord, RecordDict
 
 from client.modalities import Shard, evaluate_shard, require_kind
-from client.policy import require_allowed, require_patients, rounded
+from client.policy import require_allowed, require_evaluation_split, require_patients, rounded
+from client.privacy.ledger import has_ledger
 from client.privacy.limits import ledger_of
+from client.privacy.private_round import arrays_digest
 from client.site import Site, open_site_shard, tokenizer_of
 from client.training.replica import training_device
 from models.registry import build_model
@@ -50,15 +52,17 @@ def evaluate(content: RecordDict, site: Site) -> RecordDict:
     order = content.config_records[protocol.CONFIG]
     shard = open_site_shard(site.policy, tokenizer_of(content, config), verify=False)
     split = str(order.get(protocol.SPLIT, config.evaluation.split))
+    require_evaluation_split(split)
     # A loss on one or two patients is theirs.
     require_patients(site.policy, shard.manifest.patients(split))
     torch.set_num_threads(config.train.threads)
     model = build_model(config, shard.manifest.vocabulary_size)
     load_weights(model, content.array_records[protocol.ARRAYS])
     sums = evaluate_shard(model.to(training_device(config.train)), shard, split, config)
-    if config.privacy.private:
-        order_digest = f"{config.fingerprint} {order.get(protocol.SERVER_ROUND, 0)!r} {split}"
-        ledger_of(site.policy).release(f"loss and counts of {split}", None, order_digest)
+    if has_ledger(site.policy.state):
+        # Whatever the run: no noise is on what leaves here.
+        request = f"{config.fingerprint} {split} {arrays_digest(content.array_records[protocol.ARRAYS])}"
+        ledger_of(site.policy).release(f"loss and counts of {split}", None, request)
     # Counts leave rounded; nats are scaled with the tokens, so that the loss per token is exact.
     tokens = rounded(site.policy, sums.tokens)
     return RecordDict(

@@ -1,6 +1,7 @@
 """A round at a site: the global model in, some local steps, the site's model out."""
 
 import time
+from pathlib import Path
 from typing import Any
 
 from flwr.app import MetricRecord, RecordDict
@@ -15,6 +16,7 @@ from client.site_state import (
     forget_inner_states,
     inner_state_digest,
     load_inner_state,
+    locked_run,
     run_state_folder,
     save_inner_state,
     save_step_rows,
@@ -25,6 +27,8 @@ from client.training_replica import training_replica
 from models.counts import flops_per_token, parameters
 from models.weights import load_weights, weight_record
 from wardlaw import protocol
+from wardlaw.config import RunConfig
+from wardlaw.errors import ConfigError
 
 
 def train_round(content: RecordDict, site: Site) -> RecordDict:
@@ -47,10 +51,15 @@ def train_round(content: RecordDict, site: Site) -> RecordDict:
     PolicyError
         If the site's policy does not allow it.
     """
-    order, config = content.config_records[protocol.CONFIG], site.config
     shard = _training_shard(content, site)
-    folder = run_state_folder(site.policy, config)
-    server_round = int(order[protocol.SERVER_ROUND])  # type: ignore[arg-type]
+    folder = run_state_folder(site.policy, site.config)
+    with locked_run(folder):
+        return _train(content, site, shard, folder)
+
+
+def _train(content: RecordDict, site: Site, shard: Shard, folder: Path) -> RecordDict:
+    order, config = content.config_records[protocol.CONFIG], site.config
+    server_round = _round_of(content, config)
     steps = config.round_steps(server_round)
     keep = config.train.inner_state == "keep"
     paid = _paid_round(content, site, shard) if config.privacy.private else None
@@ -88,9 +97,19 @@ def _training_shard(content: RecordDict, site: Site) -> Shard:
     return shard
 
 
+def _round_of(content: RecordDict, config: RunConfig) -> int:
+    server_round = int(content.config_records[protocol.CONFIG][protocol.SERVER_ROUND])  # type: ignore[arg-type]
+    if not 1 <= server_round <= config.rounds:
+        raise ConfigError(
+            f"the run has {config.rounds} rounds and none of number {server_round}",
+            where=protocol.SERVER_ROUND,
+        )
+    return server_round
+
+
 def _paid_round(content: RecordDict, site: Site, shard: Shard) -> PaidRound:
     order, config = content.config_records[protocol.CONFIG], site.config
-    server_round = int(order[protocol.SERVER_ROUND])  # type: ignore[arg-type]
+    server_round = _round_of(content, config)
     inner = ""
     if config.train.inner_state == "keep":
         first = config.round_steps(server_round).start
@@ -107,13 +126,14 @@ def _metrics(
     return MetricRecord(
         {
             protocol.NUM_EXAMPLES: rounded(site.policy, replica.stream.unique_tokens),
-            protocol.TRAIN_SECONDS: seconds,
-            **tell(site, shard, replica, rows),
+            **tell(site, shard, replica, rows, seconds),
         }
     )
 
 
-def _work(site: Site, shard: Shard, replica: Replica, rows: list[dict[str, Any]]) -> dict[str, int | float]:
+def _work(
+    site: Site, shard: Shard, replica: Replica, rows: list[dict[str, Any]], seconds: float
+) -> dict[str, int | float]:
     tokens = sum(row["tokens"] for row in rows)
     told = rounded(site.policy, tokens)
     return {
@@ -121,13 +141,14 @@ def _work(site: Site, shard: Shard, replica: Replica, rows: list[dict[str, Any]]
         protocol.TRAIN_TOKENS: told,
         # Exact FLOPs would tell the exact tokens.
         protocol.TRAIN_FLOPS: sum(row["flops"] for row in rows) * told / tokens,
+        protocol.TRAIN_SECONDS: seconds,
     }
 
 
 def _private_work(
-    site: Site, shard: Shard, replica: Replica, rows: list[dict[str, Any]]
+    site: Site, shard: Shard, replica: Replica, rows: list[dict[str, Any]], seconds: float
 ) -> dict[str, int | float]:
-    """No loss, and the same whoever was drawn: expected tokens, and three forward passes in full windows."""
+    """The same whoever was drawn: expected tokens, three forward passes in full windows; no loss, no time."""
     assert isinstance(replica.gradient, PrivateGradient)
     told = max(1, rounded(site.policy, round(replica.gradient.stream.expected_tokens * len(rows))))
     a_token = 3 * flops_per_token(site.config, shard.manifest.vocabulary_size)

@@ -6,9 +6,11 @@ Each check raises before data is opened or sent. Only the error's code leaves th
 
 from typing import Literal
 
+from wardlaw import protocol
 from wardlaw.config import SitePolicy
 from wardlaw.errors import PolicyError
 
+EVALUATION_SPLITS = ("tuning", "held_out")
 Request = Literal["training", "vocabulary", "evaluation"]
 
 
@@ -30,6 +32,21 @@ def require_allowed(policy: SitePolicy, request: Request) -> None:
             f"the site does not take part in {request}",
             where=f"{policy.site}: allow-{request}",
             remedy="Only the site's own site.toml can change that",
+        )
+
+
+def require_evaluation_split(split: str) -> None:
+    """Refuse to score the patients who were trained on: exact losses of them undo what noise hides.
+
+    Raises
+    ------
+    PolicyError
+    """
+    if split not in EVALUATION_SPLITS:
+        raise PolicyError(
+            f"the split '{split}' is not scored for others",
+            where=protocol.SPLIT,
+            remedy=f"Ask for one of {', '.join(EVALUATION_SPLITS)}",
         )
 
 

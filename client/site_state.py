@@ -12,7 +12,9 @@ a crash on either side, gives the same bits again. Each file is whole or absent
 (``wardlaw.files``); a crash before a round's state is saved only costs that round.
 """
 
-from collections.abc import Iterable, Mapping
+import fcntl
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +53,15 @@ def load_inner_state(folder: Path, replica: Replica, first_step: int) -> None:
     retain_states(states, earlier)
     if earlier:
         load_state(states, replica, earlier[-1])
+
+
+@contextmanager
+def locked_run(folder: Path) -> Iterator[None]:
+    """Let one round at a time read and write what a site keeps of a run; another process waits."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def inner_state_digest(folder: Path, first_step: int) -> str:

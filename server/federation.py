@@ -65,7 +65,7 @@ def run_federation(grid: Grid, config: RunConfig, records: Path) -> Path:
         reply_within_s=federation_section.round_deadline_s,
         sites=federation_section.replicas,
         # Beside the records and in none of them: a record is given away, the server's key is not.
-        private_folder=records / ".server-private",
+        private_folder=records / ".server-private" / config.fingerprint[:16],
     )
     strategy.summary()
     if snapshot:

@@ -143,7 +143,7 @@ def _row(server_round: int, report: TrainReport, absent: tuple[str, ...]) -> dic
         "tuning_loss": None,
         "bytes_down": report.bytes_down,
         "bytes_up": report.bytes_up,
-        "training_s": report.seconds,
+        "training_s": None if math.isnan(report.seconds) else report.seconds,
     }
 
 

@@ -33,6 +33,8 @@ TRAIN_METRICS = (
     protocol.TRAIN_FLOPS,
     protocol.TRAIN_SECONDS,
 )
+WITHHELD = frozenset({protocol.TRAIN_LOSS, protocol.TRAIN_SECONDS})
+"""What a site that trains privately does not tell."""
 EVALUATE_METRICS = (protocol.NATS, protocol.TOKENS, protocol.EVENTS, protocol.PATIENTS)
 
 
@@ -150,10 +152,9 @@ def screen_train_reply(content: RecordDict, site: str, contract: Contract) -> Tr
     metrics = _metrics(content, site, TRAIN_METRICS)
     examples = _count(metrics, protocol.NUM_EXAMPLES, site, smallest=1)
     tokens = _count(metrics, protocol.TRAIN_TOKENS, site, smallest=1)
-    # A private round tells no loss.
-    loss = _number(metrics, protocol.TRAIN_LOSS, site) if protocol.TRAIN_LOSS in metrics else math.nan
+    loss = _told(metrics, protocol.TRAIN_LOSS, site)
     flops = _number(metrics, protocol.TRAIN_FLOPS, site)
-    seconds = _number(metrics, protocol.TRAIN_SECONDS, site)
+    seconds = _told(metrics, protocol.TRAIN_SECONDS, site)
     return TrainReply(site, screen_arrays(content, site, contract), examples, loss, tokens, flops, seconds)
 
 
@@ -217,7 +218,7 @@ def _metrics(content: RecordDict, site: str, names: tuple[str, ...]) -> MetricRe
     metrics = content.get(protocol.METRICS)
     if not isinstance(metrics, MetricRecord):
         raise ReplyError(Reason.MALFORMED, f"no '{protocol.METRICS}' record", where=site)
-    if missing := [name for name in names if name not in metrics and name != protocol.TRAIN_LOSS]:
+    if missing := [name for name in names if name not in metrics and name not in WITHHELD]:
         raise ReplyError(Reason.METRIC, f"metrics missing: {missing}", where=site)
     if unknown := sorted(metrics.keys() - set(names)):
         logger.warning("%s: metrics not asked for are dropped: %s", site, ", ".join(unknown))
@@ -231,6 +232,11 @@ def _count(metrics: MetricRecord, name: str, site: str, *, smallest: int) -> int
         what = f"{name} is {value!r}, not a whole number from {smallest} to {LARGEST_COUNT}"
         raise ReplyError(Reason.COUNT, what, where=site)
     return value
+
+
+def _told(metrics: MetricRecord, name: str, site: str) -> float:
+    """A number, or NaN where it is withheld."""
+    return _number(metrics, name, site) if name in metrics else math.nan
 
 
 def _number(metrics: MetricRecord, name: str, site: str) -> float:

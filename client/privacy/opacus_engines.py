@@ -108,9 +108,12 @@ def two_passes(
         module.zero_grad(set_to_none=True)
         module.disable_hooks()
         factors = clipping.factors(norms)
-        clipped = torch.where(factors != 0, losses, 0) @ factors
-        clipped.backward()  # type: ignore[no-untyped-call]
+        if complete := bool((factors != 0).all()):
+            (losses @ factors).backward()  # type: ignore[no-untyped-call]
         sums = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+    if not complete:
+        # The second pass would multiply a dropped patient's gradient with 0, and infinity times 0 is not 0.
+        return patient_loop(model, patients, clipping)
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             before = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad

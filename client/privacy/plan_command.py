@@ -10,6 +10,9 @@ from wardlaw.errors import ConfigError
 from wardlaw.privacy.events import RELATION, UNIT
 from wardlaw.privacy.plan import Plan
 
+LEAST_DELTA = 1e-15
+"""Below it the accountant's grid finds no epsilon (docs/privacy-accounting.md)."""
+
 ACCOUNTANT = "privacy loss distribution (dp-accounting)"
 
 
@@ -55,9 +58,9 @@ def _plan(
         raise ConfigError(
             f"a step cannot draw {batch} of {patients} patients", where="--batch", remedy="Lower --batch"
         )
-    if not 0 < delta < 1:
+    if not LEAST_DELTA <= delta < 1:
         raise ConfigError(
-            f"delta must lie between 0 and 1, not {delta:g}",
+            f"delta must lie between {LEAST_DELTA:g} and 1, not {delta:g}",
             where="--delta",
             remedy="Take one below 1 / patients",
         )

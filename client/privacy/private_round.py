@@ -1,9 +1,14 @@
 """What a private round costs a site, and the key that the payment gives."""
 
 import hashlib
+import platform
+import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib import metadata
+from functools import cache
+from pathlib import Path
 
+import numpy as np
 import torch
 from flwr.app import ArrayRecord
 
@@ -97,15 +102,48 @@ def request_digest(
     shard : Shard
         The site's.
     config : RunConfig
-        Its fingerprint is in the key; here it tells the device. Code and device are in the digest since
-        another one rounds otherwise, which the same noise would lay bare.
+        Its fingerprint is in the key; here it tells the device.
     """
+    parts = (
+        arrays_digest(arrays).encode(),
+        repr(proximal_mu).encode(),
+        inner_state.encode(),
+        (shard.folder / "manifest.json").read_bytes(),
+        computed_by(training_device(config.train)).encode(),
+    )
+    return _digest(parts)
+
+
+def arrays_digest(arrays: ArrayRecord) -> str:
+    """SHA-256 of names, types, shapes and bytes."""
+    return _digest(
+        part
+        for name, array in sorted(arrays.items())
+        for part in (name.encode(), array.dtype.encode(), str(tuple(array.shape)).encode(), array.data)
+    )
+
+
+def computed_by(device: torch.device) -> str:
+    """What rounds a result: code, library and device. Another rounding under one noise would lay it bare.
+
+    A GPU's sums can differ from one try to the next, so there each try is a request of its own, and pays.
+    """
+    told = f"{code_digest()} {torch.__version__} {np.__version__} {platform.processor()} {device}"
+    return f"{told} {secrets.token_hex(16)}" if device.type == "cuda" else told
+
+
+@cache
+def code_digest() -> str:
+    """SHA-256 of the sources of the rooms that a site runs."""
+    root = Path(__file__).resolve().parents[2]
+    files = sorted(path for room in ("client", "models", "wardlaw") for path in (root / room).rglob("*.py"))
+    return _digest(
+        part for path in files for part in (str(path.relative_to(root)).encode(), path.read_bytes())
+    )
+
+
+def _digest(parts: Iterable[bytes]) -> str:
     digest = hashlib.sha256()
-    for name, array in sorted(arrays.items()):
-        for part in (name.encode(), array.dtype.encode(), str(tuple(array.shape)).encode(), array.data):
-            digest.update(len(part).to_bytes(8, "big") + part)
-    manifest = (shard.folder / "manifest.json").read_bytes()
-    computed_by = f"{torch.__version__} {metadata.version('wardlaw')} {training_device(config.train)}"
-    for part in (repr(proximal_mu).encode(), inner_state.encode(), manifest, computed_by.encode()):
+    for part in parts:
         digest.update(len(part).to_bytes(8, "big") + part)
     return digest.hexdigest()

@@ -69,6 +69,7 @@ def test_noise_that_promises_nothing_is_infinity():
         ((*SITE, "--epsilon", 0), "no noise is planned"),
         ((*SITE, "--epsilon", -3), "no noise is planned"),
         ((*SITE, "--noise", 0), "noise must be above 0"),
+        ((*SITE, "--epsilon", 1, "--delta", "1e-300"), "delta must lie between 1e-15"),
         ((*SITE, "--noise", "nan"), "noise must be above 0"),
         (SITE, "exactly one of --epsilon and --noise"),
         ((*SITE, "--epsilon", 1, "--noise", 1), "exactly one of --epsilon and --noise"),

@@ -90,3 +90,15 @@ def test_half_precision_is_refused() -> None:
 def test_a_model_of_packed_batches_is_refused() -> None:
     with pytest.raises(ConfigError, match="packed"):
         hooks(nn.Linear(1, 1), [], Clipping(1.0))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_patient_whose_gradient_is_not_finite_adds_nothing(engine) -> None:
+    model, patients = make_model("resnet"), make_patients(crops=1)
+    patients[0].signals.fill_(float("nan"))
+    ENGINES[engine](model, patients, Clipping(1.0))
+    found = [p.grad.clone() for p in model.parameters()]
+    model.zero_grad()
+    patient_loop(model, patients[1:], Clipping(1.0))
+    for ours, wanted in zip(found, model.parameters(), strict=True):
+        torch.testing.assert_close(ours, wanted.grad, rtol=1e-4, atol=1e-6)

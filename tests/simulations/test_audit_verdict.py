@@ -81,4 +81,5 @@ def test_a_true_claim_is_refuted_no_more_often_than_stated() -> None:
         judge(rng.normal(1.0, 1.0, 200), rng.normal(0.0, 1.0, 200), claim, false_alarm=0.2).refuted
         for _ in range(200)
     ]
-    assert sum(alarms) <= 200 * 0.2
+    # 4 are seen; a claim that is 20 % short has 24.
+    assert sum(alarms) <= 12

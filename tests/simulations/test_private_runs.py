@@ -5,18 +5,27 @@ import math
 import polars as pl
 import pytest
 import torch
+from flwr.app import ConfigRecord, RecordDict
 from safetensors.numpy import load_file
 
 import client.local_round
+from client.handlers import evaluate
 from client.privacy.ledger import Ledger
+from client.privacy.limits import limit_of, require_private_run
+from client.privacy.spending import Limit
+from client.site import Site
 from client.training_replica import training_replica
+from models.registry import build_model
+from models.weights import weight_record
 from simulations.ecg.prepare import prepare_ecg_federation
 from simulations.federation_folder import load_federation, participating_policies
 from simulations.in_process import run_in_process
 from simulations.topologies import run_topology
 from tests.noise_ecg import noise_shard
+from wardlaw import protocol
 from wardlaw.config import from_flat
-from wardlaw.errors import ConfigError, LedgerError, WardlawError
+from wardlaw.config.run_section import RunSection
+from wardlaw.errors import ConfigError, LedgerError, PolicyError, RoundError, WardlawError
 from wardlaw.privacy.accountant import epsilon
 from wardlaw.privacy.events import PoissonGaussian
 from wardlaw.records import load_record
@@ -120,12 +129,9 @@ def test_what_a_round_tells_has_no_loss_and_no_count_of_the_drawn(federate, tmp_
     assert told != sum(drawn)
 
 
-def test_a_site_that_has_spent_its_limit_refuses_and_says_only_a_code(federate, tmp_path, monkeypatch):
-    federation = federate()
-    config = config_of(federation)
-    site = federation / "sites" / "a" / "site.toml"
-    limited = site.read_text() + "epsilon = 0.5\ndelta = 1e-5\n"
-    site.write_text(limited)
+@pytest.fixture
+def refusals(monkeypatch):
+    """Errors of sites that would not pay."""
     told = []
     real = client.local_round.pay_for_round
 
@@ -137,36 +143,84 @@ def test_a_site_that_has_spent_its_limit_refuses_and_says_only_a_code(federate, 
             raise
 
     monkeypatch.setattr(client.local_round, "pay_for_round", noted)
-    with pytest.raises(WardlawError) as caught:
-        run_in_process(config, tmp_path / "runs")
-    assert "above its limit of 0.5" in str(told[0])
+    return told
+
+
+def test_a_site_that_has_spent_its_limit_refuses_and_says_only_a_code(federate, tmp_path, refusals):
+    federation = federate()
+    site = federation / "sites" / "a" / "site.toml"
+    site.write_text(site.read_text() + "epsilon = 0.5\ndelta = 1e-5\n")
+    with pytest.raises(RoundError) as caught:
+        run_in_process(config_of(federation), tmp_path / "runs")
+    assert "above its limit of 0.5" in str(refusals[0])
     assert "0.5" not in str(caught.value)
 
 
-def test_a_site_with_a_limit_does_not_train_without_privacy(federate, tmp_path):
+@pytest.mark.parametrize("where", ["site.toml", "the ledger"])
+def test_a_site_with_a_limit_does_not_train_without_privacy(federate, tmp_path, where):
     federation = federate()
     site = federation / "sites" / "a" / "site.toml"
-    site.write_text(site.read_text() + "epsilon = 8.0\ndelta = 1e-5\n")
-    with pytest.raises(WardlawError):
-        run_in_process(config_of(federation, {}), tmp_path / "runs")
+    config = config_of(federation, {})
+    if where == "site.toml":
+        site.write_text(site.read_text() + "epsilon = 8.0\ndelta = 1e-5\n")
+    else:
+        Ledger.open(participating_policies(config)[0].state, "a", Limit(8.0, 1e-5))
+    with pytest.raises(RoundError, match="quorum"):
+        run_in_process(config, tmp_path / "runs")
+    with pytest.raises(PolicyError, match="private runs only"):
+        require_private_run(participating_policies(config)[0], config)
 
 
-def test_a_lost_ledger_stops_the_site(federate, tmp_path):
+@pytest.mark.parametrize("only", ["epsilon = 8.0", "delta = 1e-5"])
+def test_half_a_limit_is_refused(federate, only):
+    federation = federate()
+    site = federation / "sites" / "a" / "site.toml"
+    site.write_text(site.read_text() + only + "\n")
+    with pytest.raises(PolicyError, match="one of epsilon and delta"):
+        limit_of(participating_policies(config_of(federation))[0])
+
+
+def test_a_lost_ledger_stops_the_site(federate, tmp_path, refusals):
     config = config_of(federate())
     run_in_process(config, tmp_path / "runs")
-    policy = participating_policies(config)[0]
-    (policy.state / "privacy-ledger.jsonl").unlink(missing_ok=True)
-    for path in policy.state.glob("*ledger*"):
+    for path in participating_policies(config)[0].state.glob("ledger*"):
         path.unlink()
-    with pytest.raises(LedgerError):
-        ledger_of(policy)
+    with pytest.raises(WardlawError):
+        run_in_process(config, tmp_path / "again")
+    assert refusals
+    assert all(isinstance(error, LedgerError) for error in refusals)
 
 
-def test_noise_of_zero_and_too_many_patients_are_refused(federate, tmp_path):
-    federation = federate()
-    for changes in ({"privacy.noise-multiplier": 0.0}, {"privacy.patients": 1000}):
-        with pytest.raises(WardlawError):
-            run_in_process(config_of(federation, PRIVATE | changes), tmp_path / "runs")
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"privacy.noise-multiplier": 0.0}, "hides nobody"),
+        ({"privacy.patients": 1000}, "privacy.patients = 1000, but the train split"),
+    ],
+)
+def test_noise_of_zero_and_too_many_patients_are_refused(federate, tmp_path, refusals, changes, said):
+    with pytest.raises(WardlawError):
+        run_in_process(config_of(federate(), PRIVATE | changes), tmp_path / "runs")
+    assert said in str(refusals[0])
+
+
+def evaluation_of(config, arrays, split):
+    order = ConfigRecord({protocol.SPLIT: split, protocol.SERVER_ROUND: 1})
+    site = Site(participating_policies(config)[0], config)
+    return evaluate(RecordDict({protocol.CONFIG: order, protocol.ARRAYS: arrays}), site)
+
+
+def test_each_model_scored_is_a_release_and_train_patients_are_not_scored(federate, tmp_path):
+    config = config_of(federate())
+    run_in_process(config, tmp_path / "runs")
+    ledger = ledger_of(participating_policies(config)[0])
+    before = len(ledger.entries())
+    models = [build_model(config.model_copy(update={"run": RunSection(seed=seed)}), 26) for seed in (1, 2)]
+    for model in (*models, models[0]):
+        evaluation_of(config, weight_record(model), "held_out")
+    assert len(ledger.entries()) == before + 2
+    with pytest.raises(PolicyError, match="'train' is not scored"):
+        evaluation_of(config, weight_record(models[0]), "train")
 
 
 @pytest.mark.parametrize("topology", ["centralised", "local"])

@@ -91,7 +91,7 @@ def test_epsilon_lies_between_fewer_steps_and_renyi(rate, noise, steps, exponent
 
 
 @pytest.mark.parametrize(
-    "event", [PoissonGaussian(0.5, 1e-3, 10), Gaussian(1e-6), PoissonGaussian(1e-3, 0.01, 9999)]
+    "event", [PoissonGaussian(0.5, 1e-3, 10), Gaussian(1e-200), PoissonGaussian(1e-3, 0.01, 9999)]
 )
 def test_noise_that_hides_nothing_costs_infinity(event):
     assert epsilon([event], 1e-6) == math.inf

@@ -19,6 +19,9 @@ TOLERANCE = 1e-4
 MEANINGLESS = 10_000.0
 """Where the mean privacy loss may exceed this, epsilon is infinity: no grid need be laid over it."""
 
+LEAST_NOISE = 1e-3
+"""Noise multiplier below which epsilon is infinity, for the same reason: one draw alone loses 500,000."""
+
 _TAIL = 1e-6
 """Share of delta that the cut tails of a composition may take: they count as infinite losses."""
 
@@ -55,6 +58,9 @@ def epsilon(events: Iterable[Event], delta: float) -> float:
     merged = merge(events)
     if not merged:
         return 0.0
+    # First, since the square of the least noise is no float.
+    if min(event.noise_multiplier for event in merged) < LEAST_NOISE:
+        return math.inf
     if sum(_mean_loss(event) for event in merged) > MEANINGLESS:
         return math.inf
     interval = first_interval(merged)

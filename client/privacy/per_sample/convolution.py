@@ -21,6 +21,9 @@ from models.ecg.s4d import Mix
 
 Contributions = dict[str, Contribution]
 
+ROUNDING = 1e-12
+"""Square of what float32 leaves uncertain of a sum, relative to its terms: (8 x 2^-23)^2."""
+
 
 def of_convolution(layer: Convolution, x: Tensor, grad: Tensor, patients: int) -> Contributions:
     """Weight and bias of a convolution, from its input (B, L, C) and its output's gradient (B, T, O)."""
@@ -56,7 +59,7 @@ def matrix_contributions(x: Tensor, grad: Tensor, bias: Tensor | None) -> Contri
         found["bias"] = summed_over_time(grad, len(grad))
     if norms_are_cheaper(x.shape[1], x.shape[2] * grad.shape[2]):
         x, grad = widened(x), widened(grad)
-        squares = inner(x @ x.mT, grad @ grad.mT)
+        squares = inner(gram(x), gram(grad))
 
         def weighted_sum(factors: Tensor) -> Tensor:
             scaled = without_dropped(grad, factors) * factors[:, None, None]
@@ -71,9 +74,10 @@ def matrix_contributions(x: Tensor, grad: Tensor, bias: Tensor | None) -> Contri
 def norms_are_cheaper(positions: int, weights: int) -> bool:
     """Whether norms from products of positions cost less than gradients of all weights.
 
-    Two matrices of positions^2 products against a gradient (Bu et al., arXiv 2205.10683, section 4).
+    Two matrices of positions^2 products against a gradient (Bu et al., arXiv 2205.10683, section 4); in
+    float64 a product counts twice.
     """
-    return 2 * positions**2 < weights
+    return 4 * positions**2 < weights
 
 
 def taps_of(layer: Convolution, x: Tensor, positions: int) -> list[Tensor]:
@@ -101,7 +105,7 @@ def grouped(x: Tensor, patients: int, groups: int) -> Tensor:
 def implicit_convolution(layer: Convolution, x: Tensor, grad: Tensor, patients: int) -> Implicit:
     """Norms from the products of all pairs of a patient's positions."""
     output = grad.reshape(patients, -1, grad.shape[-1])
-    squares = inner(window_products(layer, x, grad.shape[1], patients), output @ output.mT)
+    squares = inner(window_products(layer, x, grad.shape[1], patients), gram(output))
 
     def weighted_sum(factors: Tensor) -> Tensor:
         per_crop = factors.repeat_interleave(len(grad) // patients)
@@ -120,10 +124,10 @@ def window_products(layer: Convolution, x: Tensor, positions: int, patients: int
     padded = functional.pad(x, (0, 0, padding, padding))
     crops, length = len(x) // patients, padded.shape[1]
     flat = padded.reshape(patients, crops * length, -1)
-    products = (flat @ flat.mT).view(patients, crops, length, crops, length)
+    products = gram(flat).view(patients, crops, length, crops, length)
     span = stride * (positions - 1) + 1
     seen = (slice(tap, tap + span, stride) for tap in range(kernel))
-    total = sum((products[:, :, places, :, places] for places in seen), torch.zeros((), dtype=x.dtype))
+    total = sum((products[:, :, places, :, places] for places in seen), torch.zeros((), dtype=products.dtype))
     return total.reshape(patients, crops * positions, crops * positions)
 
 
@@ -150,7 +154,21 @@ def summed_over_time(grad: Tensor, patients: int) -> Explicit:
     return Explicit(widened(grad).reshape(patients, -1, grad.shape[-1]).sum(1))
 
 
+def gram(rows: Tensor) -> Tensor:
+    """Inner products of each two positions, (n, p, c) to (n, p, p) in float64.
+
+    Positions can cancel: in float32 a long gradient would then seem short, and go unclipped.
+    """
+    wide = rows.double()
+    return wide @ wide.mT
+
+
 def inner(a: Tensor, b: Tensor) -> Tensor:
-    """Inner product of each two matrices: (n, p, p) twice to (n,); never below 0, as squares are."""
-    products: Tensor = torch.einsum("npq,npq->n", a, b)
-    return products.clamp(min=0)
+    """Squared norms, float32, from products of inputs and of gradients: (n, p, p) twice to (n,).
+
+    The sum that is clipped is made in float32, whose rounding follows what cancels and not what is
+    left, so a square counts as no less than ``ROUNDING`` of that.
+    """
+    squares = torch.einsum("npq,npq->n", a, b)
+    scale = torch.linalg.matrix_norm(a) * torch.linalg.matrix_norm(b)
+    return torch.maximum(squares, ROUNDING * scale).float()
