@@ -122,11 +122,8 @@ def test_what_a_round_tells_has_no_loss_and_no_count_of_the_drawn(federate, tmp_
     folder = run_in_process(config, tmp_path / "runs")
     rounds = pl.read_parquet(folder / "rounds.parquet")
     assert rounds["train_loss"].is_null().all()
-    steps = pl.read_parquet(folder / "steps.parquet")
-    drawn = steps.group_by("round").agg(pl.col("tokens").sum())["tokens"].to_list()
-    told = load_record(folder).result.tokens
-    assert told == pytest.approx(sum(drawn), rel=0.5)
-    assert told != sum(drawn)
+    # What a step draws on average, whoever was drawn: a count of the drawn would rarely come to this.
+    assert load_record(folder).result.tokens == len(SITES) * STEPS * PATIENTS * CONTEXT
 
 
 @pytest.fixture
