@@ -18,6 +18,7 @@ from wardlaw.arrays import array_record, record_views
 from wardlaw.config import SitePolicy
 from wardlaw.errors import PolicyError
 from wardlaw.secagg import words
+from wardlaw.secagg.counts import Counts
 from wardlaw.secagg.keys import PublicKeys, commitment
 from wardlaw.secagg.quantisation import Quantisation, noise_share_std
 from wardlaw.secagg.settings import SecAggSection
@@ -123,11 +124,11 @@ def _levels(
     )
     require_bounded(update, settings.norm_bound, settings.clip_range)
     quantisation = Quantisation(settings.clip_range, settings.bits)
-    examples = trained.metric_records[protocol.METRICS][protocol.NUM_EXAMPLES]
-    weight = weight_level(int(examples), settings.examples_cap, quantisation)  # type: ignore[arg-type]
+    examples = int(trained.metric_records[protocol.METRICS][protocol.NUM_EXAMPLES])  # type: ignore[arg-type]
+    counts = Counts(weight_level(examples, settings.examples_cap, quantisation), examples)
     sites = site.config.federation.replicas
     noise = noise_share_std(settings.noise_multiplier, settings.norm_bound, sites, settings.dropouts)
-    return levels(update, weight, quantisation, noise, _secret(site.policy), site.config.fingerprint)
+    return levels(update, counts, quantisation, noise, _secret(site.policy), site.config.fingerprint)
 
 
 def _secret(policy: SitePolicy) -> Secret:

@@ -10,6 +10,7 @@ from client.privacy.noise import uniforms
 from client.privacy.secret import Secret
 from wardlaw.errors import TrainingError
 from wardlaw.privacy.noise import add_normal
+from wardlaw.secagg.counts import Counts
 from wardlaw.secagg.quantisation import Quantisation
 
 
@@ -50,13 +51,13 @@ def weight_level(examples: int, cap: int, quantisation: Quantisation) -> int:
 
 def levels(
     update: NDArray[np.float64],
-    weight: int,
+    counts: Counts,
     quantisation: Quantisation,
     noise_std: float,
     secret: Secret,
     fingerprint: str,
 ) -> NDArray[np.uint32]:
-    """Levels of the weighted update, and as the last number that of the weight.
+    """Levels of the weighted update, and behind them the site's counts.
 
     Noise and rounding follow from the site's secret, the run and the update itself: the same update gives
     the same levels, and two updates have noise of their own.
@@ -65,8 +66,8 @@ def levels(
     ----------
     update : array, float64, (n,)
         Bounded (``require_bounded``).
-    weight : int
-        ``weight_level``.
+    counts : Counts
+        With the ``weight_level`` that the update is weighted by.
     quantisation : Quantisation
     noise_std : float
         Standard deviation of the site's share of noise; may be 0.
@@ -77,11 +78,11 @@ def levels(
 
     Returns
     -------
-    array, uint32, (n + 1,)
+    array, uint32, (n + 3,)
     """
-    key = secret.derive("secagg", fingerprint, hashlib.sha256(update.tobytes()).digest(), weight)
-    weighted = update * (weight / quantisation.largest)
+    key = secret.derive("secagg", fingerprint, hashlib.sha256(update.tobytes()).digest(), counts.weight)
+    weighted = update * (counts.weight / quantisation.largest)
     if noise_std:
         add_normal(weighted, key, "noise", std=noise_std)
     rounded = quantisation.quantise(weighted, uniforms(key, "rounding", count=weighted.size))
-    return np.append(rounded, np.uint32(weight))
+    return np.concatenate([rounded, counts.words()])

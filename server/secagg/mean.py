@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wardlaw.errors import RoundError
+from wardlaw.secagg.counts import COUNTS, Counts
 from wardlaw.secagg.quantisation import Quantisation
 from wardlaw.secagg.vectors import Shapes, split, vector_size
 
@@ -22,6 +23,8 @@ class SecureMean:
     sites : int
     weight : float
         Sum of the sites' weights, each at most 1.
+    examples : int
+        Sum of the sites' unique training tokens.
     error : float
         Bound on what rounding has changed of any number of the mean.
     """
@@ -29,6 +32,7 @@ class SecureMean:
     models: Mapping[str, NDArray[np.float64]]
     sites: int
     weight: float
+    examples: int
     error: float
 
     @property
@@ -51,8 +55,8 @@ def mean_of(
 
     Parameters
     ----------
-    total : array, uint32, (n + 1,)
-        Sum of the weighted updates' levels and, last, of the weights' levels.
+    total : array, uint32, (n + 3,)
+        Sum of the weighted updates' levels and, behind them, of the sites' counts.
     sites : int
         Sites in it.
     start : mapping of str to array, float32
@@ -62,18 +66,22 @@ def mean_of(
     Raises
     ------
     RoundError
-        If no such sites can have that sum of weights: a site has not sent what was agreed on.
+        If no such sites can have those sums of counts: a site has not sent what was agreed on.
     """
     shapes: Shapes = {name: array.shape for name, array in start.items()}
-    if total.size != vector_size(shapes) + 1:
+    if total.size != vector_size(shapes) + COUNTS:
         raise ValueError(f"a sum of {total.size} numbers for a model of {vector_size(shapes)}")
-    level = int(total[-1].view(np.int32))
-    if not sites <= level <= sites * quantisation.largest:
-        raise RoundError(f"the sum of {sites} weights cannot be level {level}: a site sent something else")
-    weight = level / quantisation.largest
-    update = quantisation.real(total[:-1])
+    counts = Counts.of(total[-COUNTS:])
+    if not sites <= counts.weight <= sites * quantisation.largest:
+        raise RoundError(
+            f"the sum of {sites} weights cannot be level {counts.weight}: a site sent something else"
+        )
+    if counts.examples < 0:
+        raise RoundError(f"{sites} sites cannot have {counts.examples} examples: a site sent something else")
+    weight = counts.weight / quantisation.largest
+    update = quantisation.real(total[:-COUNTS])
     update /= weight
     models = split(update, shapes)
     for name, array in models.items():
         array += start[name]
-    return SecureMean(models, sites, weight, quantisation.mean_error(sites, weight))
+    return SecureMean(models, sites, weight, counts.examples, quantisation.mean_error(sites, weight))

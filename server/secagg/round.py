@@ -26,6 +26,7 @@ from wardlaw import protocol
 from wardlaw.arrays import record_bytes, record_views
 from wardlaw.errors import RoundError
 from wardlaw.secagg import words
+from wardlaw.secagg.counts import COUNTS
 from wardlaw.secagg.quantisation import Quantisation, noise_share_std
 from wardlaw.secagg.settings import SecAggSection
 from wardlaw.secagg.vectors import vector_size
@@ -142,7 +143,7 @@ class SecureRound:
             for participant in self._still(shared.ciphertexts)
         }
         self.report.bytes_down = len(contents) * record_bytes(arrays)
-        summed = MaskedSum(vector_size(self.post.contract.shapes) + 1)
+        summed = MaskedSum(vector_size(self.post.contract.shapes) + COUNTS)
         for reply in self._stage(words.MASK, contents, screen_masked):
             summed.add(reply.site, reply.levels)
             self.report.tokens += reply.tokens

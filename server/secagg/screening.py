@@ -11,6 +11,7 @@ from strategies.screening import Contract, Reason, ReplyError, check_origin
 from wardlaw import protocol
 from wardlaw.arrays import array_view
 from wardlaw.secagg import words
+from wardlaw.secagg.counts import COUNTS
 from wardlaw.secagg.keys import PublicKeys
 from wardlaw.secagg.vectors import vector_size
 
@@ -95,7 +96,7 @@ def screen_masked(content: RecordDict, site: str, contract: Contract) -> MaskedR
         raise ReplyError(Reason.MALFORMED, f"the array is not what it claims: {error}", where=site) from None
     if levels.dtype != np.uint32:
         raise ReplyError(Reason.DTYPE, f"levels are {levels.dtype}, not uint32", where=site)
-    if levels.shape != (vector_size(contract.shapes) + 1,):
+    if levels.shape != (vector_size(contract.shapes) + COUNTS,):
         raise ReplyError(Reason.SHAPE, f"levels of shape {levels.shape}", where=site)
     metrics = content.get(protocol.METRICS)
     if not isinstance(metrics, MetricRecord):

@@ -9,6 +9,7 @@ from client.secagg.session import close_session, load_session, note_sum, save_se
 from client.secagg.update import levels, require_bounded, weight_level
 from wardlaw.errors import CheckpointError, PolicyError, TrainingError
 from wardlaw.secagg.keys import PublicKeys
+from wardlaw.secagg.counts import COUNTS, Counts
 from wardlaw.secagg.quantisation import Quantisation
 
 NAMES = ("ash", "birch", "cedar", "elm")
@@ -152,22 +153,22 @@ def test_weights_are_shares_of_the_cap():
 def test_levels_are_of_the_weighted_update_and_its_weight():
     update = np.linspace(-0.5, 0.5, 101)
     half = round(QUANTISATION.largest / 2)
-    found = levels(update, half, QUANTISATION, 0.0, new_secret(), "run")
-    assert int(found[-1]) == half
+    found = levels(update, Counts(half, 70_000), QUANTISATION, 0.0, new_secret(), "run")
+    assert Counts.of(found[-COUNTS:]) == Counts(half, 70_000)
     expected = update * half / QUANTISATION.largest
-    assert np.abs(QUANTISATION.real(found[:-1]) - expected).max() <= QUANTISATION.step
+    assert np.abs(QUANTISATION.real(found[:-COUNTS]) - expected).max() <= QUANTISATION.step
 
 
 def test_noise_is_the_same_for_the_same_update_only():
     secret, update = new_secret(), np.zeros(5000)
-    first = levels(update, 1, QUANTISATION, 0.1, secret, "run")
-    assert np.array_equal(first, levels(update, 1, QUANTISATION, 0.1, secret, "run"))
-    assert QUANTISATION.real(first[:-1]).std() == pytest.approx(0.1, rel=0.05)
+    first = levels(update, Counts(1, 10), QUANTISATION, 0.1, secret, "run")
+    assert np.array_equal(first, levels(update, Counts(1, 10), QUANTISATION, 0.1, secret, "run"))
+    assert QUANTISATION.real(first[:-COUNTS]).std() == pytest.approx(0.1, rel=0.05)
     other = update.copy()
     other[0] = 1e-9
     for changed in (
-        levels(other, 1, QUANTISATION, 0.1, secret, "run"),
-        levels(update, 1, QUANTISATION, 0.1, secret, "other run"),
-        levels(update, 1, QUANTISATION, 0.1, new_secret(), "run"),
+        levels(other, Counts(1, 10), QUANTISATION, 0.1, secret, "run"),
+        levels(update, Counts(1, 10), QUANTISATION, 0.1, secret, "other run"),
+        levels(update, Counts(1, 10), QUANTISATION, 0.1, new_secret(), "run"),
     ):
-        assert (changed[1:-1] != first[1:-1]).mean() > 0.9
+        assert (changed[1:-COUNTS] != first[1:-COUNTS]).mean() > 0.9

@@ -14,6 +14,7 @@ from wardlaw import protocol
 from wardlaw.arrays import array_record
 from wardlaw.errors import RoundError
 from wardlaw.secagg import words
+from wardlaw.secagg.counts import Counts
 from wardlaw.secagg.quantisation import Quantisation
 
 CONTRACT = Contract("run", 2, {"a": (2, 2), "b": (1,)})
@@ -39,20 +40,20 @@ def test_graphs_follow_from_the_session():
     assert draw_neighbours(sites, 4, "a") != draw_neighbours(sites, 4, "b")
 
 
-def levels_of(quantisation, update, weight):
+def levels_of(quantisation, update, counts):
     """Of an update that falls on levels."""
     rounded = quantisation.quantise(
-        np.array(update) * weight / quantisation.largest, np.full(len(update), 0.5)
+        np.array(update) * counts.weight / quantisation.largest, np.full(len(update), 0.5)
     )
-    return np.append(rounded, np.uint32(weight))
+    return np.concatenate([rounded, counts.words()])
 
 
 def test_the_mean_of_a_sum_of_levels():
     quantisation = Quantisation(1.0, 20)
     start = {"a": np.array([[1.0, 2.0]], np.float32), "b": np.array([-1.0], np.float32)}
     full = quantisation.largest
-    total = levels_of(quantisation, [0.5, -0.5, 0.25], full)
-    total += levels_of(quantisation, [-0.1, 0.3, 0.0], full // 2)
+    total = levels_of(quantisation, [0.5, -0.5, 0.25], Counts(full, 100_000))
+    total += levels_of(quantisation, [-0.1, 0.3, 0.0], Counts(full // 2, 40_000))
     mean = mean_of(total, 2, start, quantisation)
     # (0.5 - 0.05) / 1.5 and so on.
     assert mean.models["a"] == pytest.approx(np.array([[1.3, 2 - 0.35 / 1.5]]), abs=mean.error)
@@ -60,12 +61,19 @@ def test_the_mean_of_a_sum_of_levels():
     assert mean.weight == pytest.approx(1.5, rel=1e-5)
     assert mean.error == pytest.approx(6 * quantisation.step / mean.weight)
     assert mean.size == 3
+    assert mean.examples == 140_000
 
 
 @pytest.mark.parametrize("level", [1, -5, 3 * Quantisation(1.0, 20).largest])
 def test_sums_of_weights_that_cannot_be_fail_the_round(level):
-    total = np.array([0, level], np.int32).view(np.uint32)
+    total = np.array([0, level, 0, 0], np.int32).view(np.uint32)
     with pytest.raises(RoundError, match="the sum of 2 weights cannot be"):
+        mean_of(total, 2, {"a": np.zeros(1, np.float32)}, Quantisation(1.0, 20))
+
+
+def test_sums_of_examples_that_cannot_be_fail_the_round():
+    total = np.array([0, 2, -1, 0], np.int32).view(np.uint32)
+    with pytest.raises(RoundError, match="cannot have -65536 examples"):
         mean_of(total, 2, {"a": np.zeros(1, np.float32)}, Quantisation(1.0, 20))
 
 
@@ -79,7 +87,7 @@ def masked_reply(array, metrics=WORK, name=words.MASKED):
 
 
 def test_right_replies_are_read():
-    levels = np.arange(6, dtype=np.uint32)
+    levels = np.arange(8, dtype=np.uint32)
     read = screen_masked(masked_reply(levels), "ash", CONTRACT)
     assert (read.site, read.tokens, read.flops, read.seconds) == ("ash", 10, 2.0, 0.1)
     assert np.array_equal(read.levels, levels)
@@ -95,7 +103,7 @@ def test_right_replies_are_read():
     assert screen_ciphertexts(made, "ash", CONTRACT).ciphertexts == {"oak": b"4"}
 
 
-SIX = np.arange(6, dtype=np.uint32)
+RIGHT = np.arange(8, dtype=np.uint32)
 
 
 @pytest.mark.parametrize(
@@ -113,14 +121,14 @@ SIX = np.arange(6, dtype=np.uint32)
             Reason.MALFORMED,
         ),
         (screen_masked, reply({}), Reason.NAMES),
-        (screen_masked, masked_reply(SIX, name="a"), Reason.NAMES),
-        (screen_masked, masked_reply(SIX[:5]), Reason.SHAPE),
-        (screen_masked, masked_reply(SIX.astype(np.float32)), Reason.DTYPE),
-        (screen_masked, masked_reply(SIX, WORK | {protocol.TRAIN_FLOPS: float("nan")}), Reason.METRIC),
-        (screen_masked, masked_reply(SIX, {}), Reason.METRIC),
+        (screen_masked, masked_reply(RIGHT, name="a"), Reason.NAMES),
+        (screen_masked, masked_reply(RIGHT[:7]), Reason.SHAPE),
+        (screen_masked, masked_reply(RIGHT.astype(np.float32)), Reason.DTYPE),
+        (screen_masked, masked_reply(RIGHT, WORK | {protocol.TRAIN_FLOPS: float("nan")}), Reason.METRIC),
+        (screen_masked, masked_reply(RIGHT, {}), Reason.METRIC),
         (
             screen_masked,
-            reply({protocol.ARRAYS: array_record({words.MASKED: SIX})}),
+            reply({protocol.ARRAYS: array_record({words.MASKED: RIGHT})}),
             Reason.MALFORMED,
         ),
     ],
@@ -132,7 +140,7 @@ def test_wrong_replies_do_not_count(screen, content, reason):
 
 
 def test_arrays_that_lie_about_themselves_do_not_count():
-    content = masked_reply(SIX)
+    content = masked_reply(RIGHT)
     record = content[protocol.ARRAYS]
     record[words.MASKED].data = record[words.MASKED].data[:-4]
     assert isinstance(record, ArrayRecord)
