@@ -5,7 +5,8 @@ from flwr.clientapp import ClientApp
 
 from client.answer import answer
 from client.handlers import describe, evaluate
-from client.local_round import train_round
+from client.secagg.handlers import help_unmask, mask_update, set_up_session, share_keys
+from client.secagg.open_round import train_in_the_open
 from client.vocabulary_queries import sketch, tokenize
 
 app = ClientApp()
@@ -31,8 +32,32 @@ def on_tokenize(message: Message, context: Context) -> Message:
 
 @app.train()
 def on_train(message: Message, context: Context) -> Message:
-    """A round's local steps."""
-    return answer(train_round, message, context)
+    """A round's local steps, for a server that sees the model they lead to."""
+    return answer(train_in_the_open, message, context)
+
+
+@app.query("secagg_setup")
+def on_secagg_setup(message: Message, context: Context) -> Message:
+    """Fresh keys of a session of secure aggregation."""
+    return answer(set_up_session, message, context)
+
+
+@app.query("secagg_share")
+def on_secagg_share(message: Message, context: Context) -> Message:
+    """Shares of the site's keys for its neighbours."""
+    return answer(share_keys, message, context)
+
+
+@app.train("secagg")
+def on_secagg_train(message: Message, context: Context) -> Message:
+    """A round's local steps, for a server that sees the sum over all sites."""
+    return answer(mask_update, message, context)
+
+
+@app.query("secagg_unmask")
+def on_secagg_unmask(message: Message, context: Context) -> Message:
+    """Help to take the masks off the sum."""
+    return answer(help_unmask, message, context)
 
 
 @app.evaluate()

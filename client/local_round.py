@@ -7,7 +7,7 @@ from typing import Any
 from flwr.app import MetricRecord, RecordDict
 
 from client.modalities import Shard
-from client.policy import require_allowed, require_patients, require_size, rounded
+from client.policy import require_allowed, require_patients, require_size, require_sum, rounded
 from client.privacy.limits import require_private_run
 from client.privacy.private_gradient import PrivateGradient
 from client.privacy.private_round import PaidRound, pay_for_round, request_digest
@@ -90,6 +90,7 @@ def _train(content: RecordDict, site: Site, shard: Shard, folder: Path) -> Recor
 def _training_shard(content: RecordDict, site: Site) -> Shard:
     require_allowed(site.policy, "training")
     require_private_run(site.policy, site.config)
+    require_sum(site.policy, site.config)
     # Verified when the site described itself, which begins every run and every resumption.
     shard = open_site_shard(site.policy, tokenizer_of(content, site.config), verify=False)
     require_patients(site.policy, shard.manifest.patients("train"))

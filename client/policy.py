@@ -7,7 +7,7 @@ Each check raises before data is opened or sent. Only the error's code leaves th
 from typing import Literal
 
 from wardlaw import protocol
-from wardlaw.config import SitePolicy
+from wardlaw.config import RunConfig, SitePolicy
 from wardlaw.errors import PolicyError
 
 EVALUATION_SPLITS = ("tuning", "held_out")
@@ -77,6 +77,24 @@ def require_size(policy: SitePolicy, parameters: int) -> None:
         raise PolicyError(
             f"a model of {parameters} parameters is larger than the site trains",
             where=f"{policy.site}: maximum-parameters = {policy.maximum_parameters}",
+        )
+
+
+def require_sum(policy: SitePolicy, config: RunConfig) -> None:
+    """Refuse to let the site's update leave alone, or in a sum of too few sites.
+
+    Raises
+    ------
+    PolicyError
+        If the run sums fewer than ``minimum-summed``.
+    """
+    # A site helps to unmask a sum of at least ``threshold`` neighbours and itself.
+    summed = config.secagg.threshold + 1 if config.secagg.enabled else 1
+    if policy.minimum_summed > summed:
+        raise PolicyError(
+            f"an update of the site would be in a sum of {summed}",
+            where=f"{policy.site}: minimum-summed = {policy.minimum_summed}",
+            remedy="Ask for a run with secagg.enabled and a secagg.threshold that is one less",
         )
 
 

@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +15,9 @@ from server.checkpoint import Snapshot, oldest_resumable_round
 from server.evaluation import evaluate_sites
 from server.replies import replies_in_order
 from server.roster import Roster, draw_cohort, rejoin
-from strategies.guarded import GuardedStrategy, TrainReport
+from server.secagg.training import train_on_sums
+from strategies.guarded import GuardedStrategy
+from strategies.train_report import TrainReport
 from wardlaw import protocol
 from wardlaw.config import RunConfig
 from wardlaw.errors import RoundError
@@ -101,18 +103,29 @@ def train_round(
     config, roster, strategy = federation.config, federation.roster, federation.strategy
     cohort = draw_cohort(roster.sites, config.federation.replicas, config.run.seed, server_round)
     strategy.cohort = roster.participants(cohort)
-    order = ConfigRecord(
-        {
-            protocol.OLDEST_ROUND: oldest_resumable_round(server_round),
-            protocol.TOKENIZER: roster.tokenizer,
-        }
-    )
-    messages = strategy.configure_train(server_round, arrays, order, federation.grid)
-    replies = replies_in_order(federation.grid, messages, config.federation.round_deadline_s)
+    order: dict[str, int | str] = {
+        protocol.OLDEST_ROUND: oldest_resumable_round(server_round),
+        protocol.TOKENIZER: roster.tokenizer,
+    }
+    train = train_on_sums if config.secagg.enabled else _train_on_replies
+    following, report = train(federation.grid, config, strategy, server_round, arrays, order)
+    return following, report, tuple(site for site in cohort if site not in roster.nodes)
+
+
+def _train_on_replies(
+    grid: Grid,
+    config: RunConfig,
+    strategy: GuardedStrategy,
+    server_round: int,
+    arrays: ArrayRecord,
+    order: Mapping[str, int | str],
+) -> tuple[ArrayRecord | None, TrainReport]:
+    messages = strategy.configure_train(server_round, arrays, ConfigRecord({**order}), grid)
+    replies = replies_in_order(grid, messages, config.federation.round_deadline_s)
     del messages
     following, _ = strategy.aggregate_train(server_round, replies)
     assert strategy.report is not None
-    return following, strategy.report, tuple(site for site in cohort if site not in roster.nodes)
+    return following, strategy.report
 
 
 def _tuning_loss(federation: Federation, arrays: ArrayRecord, server_round: int) -> float | None:
@@ -144,6 +157,7 @@ def _row(server_round: int, report: TrainReport, absent: tuple[str, ...]) -> dic
         "bytes_down": report.bytes_down,
         "bytes_up": report.bytes_up,
         "training_s": None if math.isnan(report.seconds) else report.seconds,
+        **report.figures,
     }
 
 

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
@@ -91,6 +92,8 @@ class ClippedMean(GuardedStrategy):
             assert isinstance(self._mean, ClippedSum)
             self.releases.note(server_round, self._mean.key)
             self.adapt(self._mean)
+            assert self.report is not None
+            self.report = replace(self.report, figures=self.figures())
             listed = ", ".join(f"{name} {value:.6g}" for name, value in self.figures().items())
             logger.info("round %d: client-level privacy: %s", server_round, listed)
         return record, metrics

@@ -17,12 +17,8 @@ from strategies.accumulator import WeightedMean
 from strategies.exchange import Exchange, Participant, ask
 from strategies.parallel import map_arrays
 from strategies.rounding import rounded_array
-from strategies.screening import (
-    Contract,
-    SiteScore,
-    screen_evaluate_reply,
-    screen_train_reply,
-)
+from strategies.screening import Contract, SiteScore, screen_evaluate_reply, screen_train_reply
+from strategies.train_report import TrainReport
 from wardlaw import protocol
 from wardlaw.arrays import record_views
 from wardlaw.errors import CheckpointError
@@ -52,41 +48,6 @@ class Guard:
     weighting: Literal["tokens", "uniform"] = "tokens"
     quorum: int = 1
     reply_within_s: float = 3600.0
-
-
-@dataclass(frozen=True)
-class TrainReport:
-    """What one round of training came to.
-
-    Attributes
-    ----------
-    examples : dict of str to int
-        Training tokens of each site that counted, in the order of the replies.
-    rejected : dict of str to str
-        Reason by site that did not.
-    failure : str
-        Why there is no new model; empty where there is one.
-    loss : float
-        Training loss in nats per token over all tokens of the round.
-    tokens : int
-        Tokens trained on by the sites that counted.
-    flops : float
-        FLOPs of their training, added up.
-    seconds : float
-        Time they spent training, added up.
-    bytes_down, bytes_up : int
-        Model bytes to and from the server.
-    """
-
-    examples: dict[str, int]
-    rejected: dict[str, str]
-    failure: str
-    loss: float
-    tokens: int
-    flops: float
-    seconds: float
-    bytes_down: int
-    bytes_up: int
 
 
 class GuardedStrategy(Strategy):
@@ -182,7 +143,7 @@ class GuardedStrategy(Strategy):
         if len(examples) < self.guard.quorum:
             failure = f"{len(examples)} valid replies are less than the quorum of {self.guard.quorum}"
         else:
-            record = self._next_model(mean)
+            record = self.next_model(self._model, mean.mean())
             failure = "" if record is not None else "the next model would not be finite"
         mean.reset()
         self.report = TrainReport(
@@ -205,6 +166,39 @@ class GuardedStrategy(Strategy):
             protocol.TRAIN_SECONDS: seconds,
         }
         return record, MetricRecord(pooled)
+
+    def next_model(
+        self, model: Mapping[str, NDArray[np.float32]], averages: Mapping[str, Float64]
+    ) -> ArrayRecord | None:
+        """The server's step from the mean of the sites' models, wherever that was made.
+
+        Parameters
+        ----------
+        model : mapping of str to array, float32
+            That the round started from.
+        averages : mapping of str to array, float64
+
+        Returns
+        -------
+        ArrayRecord or None
+            None if it would not be finite; the state has not changed then.
+        """
+
+        def following(name: str) -> tuple[Array | None, dict[str, Float64]]:
+            average = averages[name]
+            start = {key: np.full(average.shape, value) for key, value in self.initial_state().items()}
+            # What overflows here is found below and fails the round.
+            with np.errstate(over="ignore", invalid="ignore"):
+                number, state = self.step(model[name], average, self._state.get(name, start))
+            return rounded_array(number), state
+
+        size = sum(array.size for array in model.values())
+        steps = dict(zip(averages, map_arrays(following, averages, size), strict=True))
+        record = {name: array for name, (array, _) in steps.items() if array is not None}
+        if len(record) < len(steps):
+            return None
+        self._state = {name: state for name, (_, state) in steps.items()}
+        return ArrayRecord(record)
 
     def configure_evaluate(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -280,21 +274,3 @@ class GuardedStrategy(Strategy):
         if self._mean is None or self._mean.shapes != contract.shapes:
             self._mean = WeightedMean(contract.shapes)
         return self._mean
-
-    def _next_model(self, mean: WeightedMean) -> ArrayRecord | None:
-        averages = mean.mean()
-
-        def following(name: str) -> tuple[Array | None, dict[str, Float64]]:
-            average = averages[name]
-            start = {key: np.full(average.shape, value) for key, value in self.initial_state().items()}
-            # What overflows here is found below and fails the round.
-            with np.errstate(over="ignore", invalid="ignore"):
-                number, state = self.step(self._model[name], average, self._state.get(name, start))
-            return rounded_array(number), state
-
-        steps = dict(zip(averages, map_arrays(following, averages, mean.size), strict=True))
-        record = {name: array for name, (array, _) in steps.items() if array is not None}
-        if len(record) < len(steps):
-            return None
-        self._state = {name: state for name, (_, state) in steps.items()}
-        return ArrayRecord(record)

@@ -50,6 +50,16 @@ ROUND_SCHEMA = pa.schema(
         "bytes_up": pa.int64(),
         "training_s": pa.float64(),
         "wall_s": pa.float64(),
+        # Of secure aggregation: the sum of the weights, and a bound on what rounding changed of the mean.
+        "summed_weight": pa.float64(),
+        "quantisation_error": pa.float64(),
+        # Of client-level privacy: what the models released so far cost, and the noise on the next.
+        "client_epsilon": pa.float64(),
+        "client_delta": pa.float64(),
+        "releases": pa.float64(),
+        "clip_norm": pa.float64(),
+        "noise_std": pa.float64(),
+        "noise_over_update": pa.float64(),
     }
 )
 EVALUATION_SCHEMA = pa.schema(

@@ -7,6 +7,7 @@ import numpy as np
 from flwr.app import ConfigRecord, MetricRecord, RecordDict
 from numpy.typing import NDArray
 
+from client.local_round import train_round
 from client.privacy.secret import Secret, load_secret, new_secret, save_secret
 from client.secagg.session import close_session, load_session, note_sum, save_session
 from client.secagg.stages import hold, masked, set_up, share, shares_for_unmasking
@@ -21,28 +22,35 @@ from wardlaw.secagg import words
 from wardlaw.secagg.counts import Counts
 from wardlaw.secagg.keys import PublicKeys, commitment
 from wardlaw.secagg.quantisation import Quantisation, noise_share_std
-from wardlaw.secagg.settings import SecAggSection
 from wardlaw.secagg.vectors import difference
 
 SECRET_FILE = "secagg.key"
 TOLD = (protocol.TRAIN_TOKENS, protocol.TRAIN_FLOPS, protocol.TRAIN_SECONDS)
-"""Metrics that leave beside the masked update: neither its weight nor its loss."""
+"""Metrics that may leave beside the masked update: no weight, no loss, and of a private round no time."""
 
 Handler = Callable[[RecordDict, Site], RecordDict]
 
 
 def set_up_session(content: RecordDict, site: Site) -> RecordDict:
-    """Answer ``query.secagg_setup``: fresh public keys, in the place of any former session of the round."""
+    """Answer ``query.secagg_setup``: fresh public keys, in the place of any former session of the round.
+
+    Raises
+    ------
+    PolicyError
+        If the run has no secure aggregation, and so no settings of one.
+    """
+    if not site.config.secagg.enabled:
+        raise PolicyError("the run has no secure aggregation", where="secagg.enabled = false")
     kept, public = set_up(site.name, _session(content))
     save_session(_folder(site), _round(content), kept)
     return RecordDict({words.KEYS: ConfigRecord({site.name: [public.cipher, public.mask]})})
 
 
-def share_keys(content: RecordDict, site: Site, settings: SecAggSection) -> RecordDict:
+def share_keys(content: RecordDict, site: Site) -> RecordDict:
     """Answer ``query.secagg_share``: the site's shares, encrypted to each neighbour."""
     folder, server_round = _folder(site), _round(content)
     kept = load_session(folder, server_round, _session(content))
-    kept, ciphertexts = share(kept, public_keys(content), settings.threshold)
+    kept, ciphertexts = share(kept, public_keys(content), site.config.secagg.threshold)
     save_session(folder, server_round, kept)
     return RecordDict(
         {
@@ -52,7 +60,7 @@ def share_keys(content: RecordDict, site: Site, settings: SecAggSection) -> Reco
     )
 
 
-def mask_update(content: RecordDict, site: Site, settings: SecAggSection, train: Handler) -> RecordDict:
+def mask_update(content: RecordDict, site: Site, train: Handler = train_round) -> RecordDict:
     """Answer ``train.secagg``: the round's update under masks.
 
     Parameters
@@ -60,7 +68,6 @@ def mask_update(content: RecordDict, site: Site, settings: SecAggSection, train:
     content : RecordDict
         As for ``train``, and the neighbours' ciphertexts.
     site : Site
-    settings : SecAggSection
     train : callable
         Answers ``train``.
 
@@ -76,12 +83,12 @@ def mask_update(content: RecordDict, site: Site, settings: SecAggSection, train:
     # Before the update is there: nothing is ever masked twice with the same masks.
     save_session(folder, server_round, kept)
     trained = train(content, site)
-    numbers = _levels(content, trained, site, settings)
+    numbers = _levels(content, trained, site)
     metrics = trained.metric_records[protocol.METRICS]
     return RecordDict(
         {
             protocol.ARRAYS: array_record({words.MASKED: masked(kept, numbers)}),
-            protocol.METRICS: MetricRecord({name: metrics[name] for name in TOLD}),
+            protocol.METRICS: MetricRecord({name: metrics[name] for name in TOLD if name in metrics}),
         }
     )
 
@@ -115,9 +122,8 @@ def public_keys(content: RecordDict) -> dict[str, PublicKeys]:
     return keys
 
 
-def _levels(
-    content: RecordDict, trained: RecordDict, site: Site, settings: SecAggSection
-) -> NDArray[np.uint32]:
+def _levels(content: RecordDict, trained: RecordDict, site: Site) -> NDArray[np.uint32]:
+    settings = site.config.secagg
     update = difference(
         record_views(trained.array_records[protocol.ARRAYS]),
         record_views(content.array_records[protocol.ARRAYS]),

@@ -24,11 +24,12 @@ from strategies.exchange import Participant
 from strategies.screening import Contract
 from wardlaw import protocol
 from wardlaw.arrays import record_bytes, record_views
+from wardlaw.config.federation import FederationSection
+from wardlaw.config.secagg import SecAggSection
 from wardlaw.errors import RoundError
 from wardlaw.secagg import words
 from wardlaw.secagg.counts import COUNTS
 from wardlaw.secagg.quantisation import Quantisation, noise_share_std
-from wardlaw.secagg.settings import SecAggSection
 from wardlaw.secagg.vectors import vector_size
 
 Screened = TypeVar("Screened")
@@ -69,8 +70,8 @@ class SecureRound:
     post : Post
     cohort : sequence of Participant
     settings : SecAggSection
-    sites : int
-        Sites that the noise is shared by: the run's ``federation.replicas``, as each site knows it.
+    federation : FederationSection
+        Its ``replicas`` share the noise, as each site knows; a sum of fewer than ``quorum`` is not unmasked.
 
     Attributes
     ----------
@@ -79,12 +80,17 @@ class SecureRound:
     """
 
     def __init__(
-        self, post: Post, cohort: Sequence[Participant], settings: SecAggSection, sites: int
+        self,
+        post: Post,
+        cohort: Sequence[Participant],
+        settings: SecAggSection,
+        federation: FederationSection,
     ) -> None:
         self.post = post
         self.cohort = tuple(cohort)
         self.settings = settings
-        self.sites = sites
+        self.sites = federation.replicas
+        self.quorum = federation.quorum
         self.report = SecureReport()
 
     def run(self, arrays: ArrayRecord) -> SecureMean:
@@ -102,6 +108,7 @@ class SecureRound:
         shared = self._share(self._announce())
         summed = self._sum(shared, arrays)
         require_survivors(shared, summed.survivors)
+        self._require_quorum()
         self._require_noise()
         total = unmask(shared, summed, self._shares(summed))
         return mean_of(total, len(summed.survivors), record_views(arrays), quantisation)
@@ -177,6 +184,10 @@ class SecureRound:
         settings = self.settings
         share = noise_share_std(settings.noise_multiplier, settings.norm_bound, self.sites, settings.dropouts)
         return share * math.sqrt(self.sites)
+
+    def _require_quorum(self) -> None:
+        if (alive := len(self.report.survivors)) < self.quorum:
+            raise RoundError(f"{alive} valid replies are less than the quorum of {self.quorum}")
 
     def _require_noise(self) -> None:
         lost = self.sites - len(self.report.survivors)

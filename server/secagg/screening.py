@@ -15,7 +15,7 @@ from wardlaw.secagg.counts import COUNTS
 from wardlaw.secagg.keys import PublicKeys
 from wardlaw.secagg.vectors import vector_size
 
-WORK = (protocol.TRAIN_TOKENS, protocol.TRAIN_FLOPS, protocol.TRAIN_SECONDS)
+WORK = (protocol.TRAIN_TOKENS, protocol.TRAIN_FLOPS)
 
 
 def screen_keys(content: RecordDict, site: str, contract: Contract) -> tuple[str, PublicKeys]:
@@ -101,7 +101,11 @@ def screen_masked(content: RecordDict, site: str, contract: Contract) -> MaskedR
     metrics = content.get(protocol.METRICS)
     if not isinstance(metrics, MetricRecord):
         raise ReplyError(Reason.MALFORMED, f"no '{protocol.METRICS}' record", where=site)
-    tokens, flops, seconds = (_number(metrics, name, site) for name in WORK)
+    tokens, flops = (_number(metrics, name, site) for name in WORK)
+    # A private round tells no time.
+    seconds = (
+        _number(metrics, protocol.TRAIN_SECONDS, site) if protocol.TRAIN_SECONDS in metrics else math.nan
+    )
     return MaskedReply(site, levels, int(tokens), flops, seconds)
 
 

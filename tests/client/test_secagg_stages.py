@@ -8,8 +8,8 @@ from client.secagg import stages
 from client.secagg.session import close_session, load_session, note_sum, save_session
 from client.secagg.update import levels, require_bounded, weight_level
 from wardlaw.errors import CheckpointError, PolicyError, TrainingError
-from wardlaw.secagg.keys import PublicKeys
 from wardlaw.secagg.counts import COUNTS, Counts
+from wardlaw.secagg.keys import PublicKeys
 from wardlaw.secagg.quantisation import Quantisation
 
 NAMES = ("ash", "birch", "cedar", "elm")

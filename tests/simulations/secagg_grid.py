@@ -1,7 +1,6 @@
 """Sites of secure aggregation behind a Grid, whose training is a known function."""
 
 from collections.abc import Collection, Mapping
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +19,8 @@ from tests.server.sites import run_config
 from wardlaw import protocol, seeds
 from wardlaw.arrays import array_record
 from wardlaw.config import SitePolicy, to_flat
+from wardlaw.config.secagg import SecAggSection
 from wardlaw.secagg import words
-from wardlaw.secagg.settings import SecAggSection
 
 SHAPES = {"embed": (30, 8), "norm": (8,), "head": (8, 30)}
 CONFIG = run_config(**{"federation.replicas": 6, "train.batch-tokens": 48, "train.tokens": 768})
@@ -72,9 +71,9 @@ class SecureSites(WireGrid):
         lost: Mapping[str, Collection[str]] | None = None,
     ) -> None:
         self.names, self.folder, self.lost = names, folder, dict(lost or {})
-        self.settings = settings
+        self.config = CONFIG.model_copy(update={"secagg": settings})
         self.train = train
-        super().__init__(self._app_of_sites(), len(names), to_flat(CONFIG))
+        super().__init__(self._app_of_sites(), len(names), to_flat(self.config))
 
     def policy(self, name: str) -> SitePolicy:
         return SitePolicy(site=name, tokens=self.folder, state=self.folder / name)
@@ -91,20 +90,18 @@ class SecureSites(WireGrid):
             yield from super().pull_messages([message_id])
 
     def round(self, server_round: int = 1) -> SecureRound:
-        contract = Contract(CONFIG.fingerprint, server_round, SHAPES)
+        contract = Contract(self.config.fingerprint, server_round, SHAPES)
         post = Post(self, contract, new_session(), {}, deadline_s=0.01)
         cohort = [Participant(name, node) for node, name in enumerate(self.names)]
-        return SecureRound(post, cohort, self.settings, CONFIG.federation.replicas)
+        return SecureRound(post, cohort, self.config.secagg, self.config.federation)
 
     def _app_of_sites(self) -> ClientApp:
         app = ClientApp()
         app.query("secagg_setup")(self._answering(set_up_session))
-        app.query("secagg_share")(self._answering(partial(share_keys, settings=self.settings)))
+        app.query("secagg_share")(self._answering(share_keys))
         app.train("secagg")(
             self._answering(
-                lambda content, site: mask_update(
-                    content, site, self.settings, lambda *both: self.train(*both)
-                )
+                lambda content, site: mask_update(content, site, lambda *both: self.train(*both))
             )
         )
         app.query("secagg_unmask")(self._answering(help_unmask))
@@ -112,7 +109,7 @@ class SecureSites(WireGrid):
 
     def _answering(self, handle):
         def answer(message: Message, context: Context) -> Message:
-            site = Site(self.policy(self.names[int(context.node_config["partition-id"])]), CONFIG)
+            site = Site(self.policy(self.names[int(context.node_config["partition-id"])]), self.config)
             try:
                 records = handle(message.content, site)
             except Exception as error:
@@ -122,7 +119,7 @@ class SecureSites(WireGrid):
             records[protocol.ORIGIN] = ConfigRecord(
                 {
                     protocol.SITE: site.name,
-                    protocol.FINGERPRINT: CONFIG.fingerprint,
+                    protocol.FINGERPRINT: self.config.fingerprint,
                     protocol.SERVER_ROUND: order[protocol.SERVER_ROUND],
                 }
             )

@@ -14,8 +14,8 @@ from strategies.exchange import Exchange
 from tests.simulations.secagg_grid import SecureSites, examples, start, trained
 from wardlaw import protocol
 from wardlaw.arrays import array_record, record_views
+from wardlaw.config.secagg import SecAggSection
 from wardlaw.secagg import words
-from wardlaw.secagg.settings import SecAggSection
 from wardlaw.secagg.vectors import difference
 
 NAMES = ("ash", "birch", "cedar", "elm", "fir", "oak")

@@ -6,12 +6,12 @@ import stat
 import numpy as np
 import pytest
 
-from tests.simulations.secagg_grid import CONFIG, KINDS, SecureSites, examples, plain_mean, start, trained
+from tests.simulations.secagg_grid import KINDS, SecureSites, examples, plain_mean, start, trained
 from wardlaw import protocol
 from wardlaw.arrays import array_record
+from wardlaw.config.secagg import SecAggSection
 from wardlaw.errors import ConfigError, PolicyError, RoundError, TrainingError
 from wardlaw.secagg import words
-from wardlaw.secagg.settings import SecAggSection
 
 NAMES = ("ash", "birch", "cedar", "elm", "fir", "oak")
 CAP = 4_000
@@ -104,7 +104,7 @@ def test_keys_are_for_their_owner_and_deleted_after_unmasking(tmp_path, monkeypa
     sites = sites_of(tmp_path, {words.UNMASK: ["oak"]})
     sites.round().run(array_record(start()))
     left = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("session-*.json"))
-    run = CONFIG.fingerprint[:16]
+    run = sites.config.fingerprint[:16]
     assert left == [f"oak/runs/{run}/oak/secagg/session-00001.json"]
     assert stat.S_IMODE((tmp_path / left[0]).stat().st_mode) == 0o600
     summed = tmp_path / f"ash/runs/{run}/ash/secagg/summed-00001.json"

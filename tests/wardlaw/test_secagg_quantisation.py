@@ -7,11 +7,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from wardlaw import seeds
-from wardlaw.config.strategy import StrategySection
+from wardlaw.config.secagg import SecAggSection
 from wardlaw.errors import ConfigError
-from wardlaw.secagg.compatibility import require_sums
 from wardlaw.secagg.quantisation import HALF, Quantisation, noise_share_std
-from wardlaw.secagg.settings import SecAggSection
 from wardlaw.secagg.vectors import difference, split
 
 
@@ -93,14 +91,6 @@ def test_shares_of_noise_sum_to_what_was_asked_for():
 def test_settings_that_do_not_fit_are_refused(changes, word):
     with pytest.raises(ValidationError, match=word):
         SecAggSection(**changes)
-
-
-def test_strategies_that_see_single_updates_are_refused():
-    for name in ("fedavg", "fedprox", "fedavgm", "fedadam", "fednesterov"):
-        require_sums(StrategySection(name=name))
-    for name in ("clipped-mean", "adaptive-clip"):
-        with pytest.raises(ConfigError, match="clips single updates at the server"):
-            require_sums(StrategySection(name=name, weighting="uniform"))
 
 
 def test_arrays_go_into_a_vector_and_back():

@@ -14,6 +14,7 @@ from wardlaw.config.model import ModelSection
 from wardlaw.config.objective import COUPLED, FOLLOWING, ObjectiveSection
 from wardlaw.config.privacy import PrivacySection
 from wardlaw.config.run_section import RunSection
+from wardlaw.config.secagg import SecAggSection
 from wardlaw.config.strategy import StrategySection
 from wardlaw.config.train import TrainSection
 
@@ -34,6 +35,7 @@ class RunConfig(Section):
     strategy: StrategySection = StrategySection()
     evaluation: EvaluationSection = EvaluationSection()
     privacy: PrivacySection = added(PrivacySection())
+    secagg: SecAggSection = added(SecAggSection())
 
     @property
     def replicas(self) -> int:
@@ -123,6 +125,13 @@ class RunConfig(Section):
                 f"privacy.mechanism = 'dp-sgd' cannot hold for "
                 f"objective.name = '{self.objective.name}': {reason}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _refuse_what_sums_cannot_give(self) -> Self:
+        if self.secagg.enabled:
+            self.secagg.require_sums(self.strategy)
+            self.secagg.require_cover(self.federation)
         return self
 
 

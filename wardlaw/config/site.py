@@ -38,6 +38,9 @@ class SitePolicy(Section):
         Kinds of request that the site answers.
     maximum_parameters : int
         Largest model that the site trains.
+    minimum_summed : int
+        Sites that a sum must hold before the site's update is part of it (``secagg.threshold`` and the site
+        itself). With 0 the site's update may also leave alone, for the server to see.
     epsilon : float, optional
         What the site's patients may pay in all, over all runs (``wardlaw client budget``). A site that
         sets it trains in private runs only. Without it a private run is noted and not limited.
@@ -56,6 +59,7 @@ class SitePolicy(Section):
     allow_vocabulary: bool = True
     allow_evaluation: bool = True
     maximum_parameters: int = Field(default=2_000_000_000, gt=0)
+    minimum_summed: int = Field(default=0, ge=0)
     epsilon: float | None = Field(default=None, gt=0)
     delta: float | None = Field(default=None, gt=0, lt=1)
 
