@@ -13,7 +13,8 @@ from pathlib import Path
 from server.deployment.superlink import SuperLink, project_folder
 from server.deployment.waiting import require_result, wait_for_end, wait_until_healthy
 from simulations.federation_folder import participating_policies
-from simulations.in_process import collect_steps, require_shards
+from simulations.in_process import collect_steps, open_ledgers, require_shards
+from simulations.privacy_record import state_privacy
 from wardlaw.config import RunConfig, to_flat
 from wardlaw.deployment.environment import LOOPBACK, flower_environment, free_port, program
 from wardlaw.deployment.processes import Children
@@ -48,6 +49,7 @@ def run_in_flower_engine(config: RunConfig, records: Path) -> Path:
     """
     policies = participating_policies(config)
     require_shards(config, policies)
+    open_ledgers(config, policies)
     records = records.resolve()
     folder = record_folder(records, config)
     if not is_finished(folder):
@@ -60,6 +62,7 @@ def run_in_flower_engine(config: RunConfig, records: Path) -> Path:
         # Kept where the run failed: its logs say why.
         shutil.rmtree(home)
     collect_steps(config, folder)
+    state_privacy(config, folder)
     return folder
 
 

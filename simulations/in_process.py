@@ -13,6 +13,7 @@ from client.site_state import read_step_rows
 from server.federation import run_federation
 from simulations.federation_folder import participating_policies
 from simulations.grid import InProcessGrid
+from simulations.privacy_record import state_privacy
 from wardlaw.config import RunConfig, SitePolicy, to_flat
 from wardlaw.records import record_folder, write_table
 
@@ -43,6 +44,7 @@ def run_in_process(config: RunConfig, records: Path) -> Path:
     run_federation(InProcessGrid(app, len(policies), to_flat(config)), config, records)
     folder = record_folder(records, config)
     collect_steps(config, folder)
+    state_privacy(config, folder)
     return folder
 
 

@@ -17,6 +17,7 @@ from client.training_replica import training_replica
 from models.checkpoint import save_model
 from simulations.federation_folder import participating_policies
 from simulations.in_process import run_in_process
+from simulations.privacy_record import state_privacy
 from simulations.totals import run_totals
 from wardlaw.config import RunConfig
 from wardlaw.records import finish, open_record, read_rows, write_table
@@ -56,6 +57,7 @@ def run_topology(config: RunConfig, records: Path) -> Path:
     write_table(folder, "evaluation", evaluation)
     for replica in replicas:
         save_model(replica.model, folder / "models" / replica.name, config.model.context)
+    state_privacy(config, folder)
     finish(folder, run_totals(config, replicas, shards, evaluation, folder))
     return folder
 

@@ -12,8 +12,10 @@ from client.privacy.budget import Spending, Statement, require_head, statement_o
 from client.privacy.ledger import Ledger
 from client.privacy.limits import ledger_of
 from client.privacy.spending import Limit
+from client.privacy.statement import ledger_statement
 from wardlaw.config import load_site_policy
 from wardlaw.privacy.events import RELATION, UNIT, Event, PoissonGaussian
+from wardlaw.privacy.statement_text import text_of
 
 budget = typer.Typer(no_args_is_help=True, help="What the site's patients have paid in privacy.")
 
@@ -61,6 +63,17 @@ def verify(
     else:
         noted = "" if since is None else f", {since} of them after the noted one"
         typer.echo(f"{ledger.site}: {len(entries)} entries are whole{noted}; head {entries[-1].hash}")
+
+
+@budget.command("statement")
+def state(
+    site: SiteFile,
+    run: Annotated[str, typer.Option(help="Fingerprint of a run, or its first letters. Default: all.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """State what the site's patients paid, how, and what no epsilon covers: from the ledger alone."""
+    statement = ledger_statement(_ledger(site), run)
+    typer.echo(statement.to_json() if as_json else text_of(statement), nl=False)
 
 
 @budget.command("accept-clock")

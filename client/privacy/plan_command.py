@@ -7,13 +7,11 @@ from typing import Annotated, Any
 import typer
 
 from wardlaw.errors import ConfigError
-from wardlaw.privacy.events import RELATION, UNIT
+from wardlaw.privacy.events import ACCOUNTANT, RELATION, UNIT
 from wardlaw.privacy.plan import Plan
 
 LEAST_DELTA = 1e-15
 """Below it the accountant's grid finds no epsilon (docs/privacy-accounting.md)."""
-
-ACCOUNTANT = "privacy loss distribution (dp-accounting)"
 
 
 def plan_privacy(

@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from wardlaw.config.base import Section, kebab
+from wardlaw.config.base import Section, added, kebab
 
 
 class PrivacySection(Section):
@@ -35,6 +35,9 @@ class PrivacySection(Section):
         decoder and ``batched`` for ECG.
     delta : float
         delta of the epsilon that a run's record reports. A site's own budget has its own.
+    stands_for : int
+        k: the run stands in for one of k times its ``patients``, ``noise_multiplier``, batch and tokens
+        (``simulate study --tan``). It changes no step, and no ledger's account: it is for the statement.
     """
 
     mechanism: Literal["none", "dp-sgd"] = "none"
@@ -45,6 +48,7 @@ class PrivacySection(Section):
     windows: int = Field(default=1, ge=1)
     engine: Literal["auto", "loop", "batched", "hooks", "ghost", "fast-gradient"] = "auto"
     delta: float = Field(default=1e-6, gt=0, lt=1)
+    stands_for: int = added(1, ge=1)
 
     @property
     def private(self) -> bool:

@@ -17,6 +17,7 @@ from wardlaw.errors import RecordError
 
 UNIT = "patient: the whole record at one site"
 RELATION = "add or remove one patient"
+ACCOUNTANT = "privacy loss distribution (dp-accounting)"
 
 _CLOSED = ConfigDict(extra="forbid", allow_inf_nan=False)
 
