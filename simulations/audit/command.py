@@ -1,5 +1,6 @@
 """``wardlaw simulate audit`` and ``audit-mechanism``: what attackers learn, of runs and of mechanisms."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -8,10 +9,11 @@ import typer
 from simulations.audit.lower_bound import lower_bounds
 from simulations.audit.one_run import EPSILONS, Audit, canary_scores
 from simulations.audit.profile import claimed_profile
-from simulations.audit.trained_runs import attack_run
+from simulations.audit.trained_runs import audit_run
 from simulations.audit.verdict import judge
 from wardlaw.errors import ConfigError
 from wardlaw.privacy.accountant import epsilon
+from wardlaw.privacy.statement import PrivacyStatement, is_refuted
 from wardlaw.records import find_records, load_record
 
 
@@ -22,17 +24,35 @@ def audit(
         float, typer.Option(min=0, max=1, help="Where the true-positive rate is read.")
     ] = 0.001,
 ) -> None:
-    """Infer who was in the training set from each patient's loss (EHR)."""
+    """Infer who was in the training set from each patient's loss, and put it into the run's statement."""
+    refuted = False
     for folder in find_records(runs):
-        if only not in folder.name:
-            continue
-        for row in attack_run(load_record(folder), false_positive_rate).iter_rows(named=True):
-            short = "" if row["resolved"] else ", too few others for this rate"
-            typer.echo(
-                f"{folder.name} {row['replica']} ({row['mechanism']}): AUROC {row['auroc']:.3f}, TPR "
-                f"{row['true_positive_rate']:.4f} [{row['low']:.4f}, {row['high']:.4f}] at FPR "
-                f"{row['false_positive_rate']:g}, {row['members']} members, {row['others']} others{short}"
-            )
+        if only in folder.name:
+            statement = audit_run(load_record(folder), false_positive_rate)
+            for line in _told(statement):
+                typer.echo(f"{folder.name} {line}")
+            refuted |= is_refuted(statement)
+    if refuted:
+        raise typer.Exit(1)
+
+
+def _told(statement: PrivacyStatement) -> Iterator[str]:
+    assert statement.audit is not None
+    claim = "refuted, claimed" if is_refuted(statement) else "claimed"
+    promised = "nothing" if statement.epsilon is None else f"{statement.epsilon:.3f}"
+    for attack in statement.audit.attacks:
+        short = "" if attack.resolved else ", too few others for this rate"
+        yield (
+            f"{attack.replica}: AUROC {attack.auroc:.3f}, TPR {attack.true_positive_rate:.4f} "
+            f"[{attack.low:.4f}, {attack.high:.4f}] at FPR {attack.false_positive_rate:g}, "
+            f"{attack.members} members, {attack.others} others{short}; epsilon at delta "
+            f"{statement.audit.delta:g} is at least {attack.epsilon_at_least:.3f}, {claim} {promised}"
+        )
+    for found in statement.audit.presence:
+        yield (
+            f"{found.replica}: {found.present} codes told from {found.absent} absent ones by the embedding "
+            f"with AUROC {found.auroc:.3f}"
+        )
 
 
 def audit_mechanism(

@@ -12,6 +12,10 @@ from simulations.audit.one_run import canary_scores
 from simulations.runner import run_once
 from wardlaw.config import from_flat
 from wardlaw.errors import ConfigError
+from wardlaw.privacy.events import PoissonGaussian
+from wardlaw.privacy.run_statement import run_statement
+from wardlaw.privacy.statement import Attack, Audit, is_refuted, site_share
+from wardlaw.privacy.statement_text import text_of
 
 app = typer.Typer()
 app.command("audit")(audit)
@@ -57,8 +61,38 @@ def test_finished_runs_are_told_one_by_one(random_federation, tmp_path: Path) ->
     run_once(from_flat(settings), tmp_path)
     done = CliRunner().invoke(app, ["audit", str(tmp_path)], catch_exceptions=False)
     lines = done.output.splitlines()
-    assert [line.split()[1] for line in lines] == ["site-0", "site-1"]
+    assert [line.split()[1] for line in lines] == ["site-0:", "site-1:"]
     members = len(shard.split("train").lengths)
     # A site's own model is tried on its own patients only.
     assert f"{members} members" in lines[0]
     assert "too few others for this rate" in lines[0]
+
+
+@pytest.mark.parametrize(("shown", "said"), [(0.5, "claimed 1.000"), (1.5, "refuted, claimed 1.000")])
+def test_a_claim_below_what_an_attack_shows_fails(monkeypatch, tmp_path: Path, shown, said) -> None:
+    attack = Attack(
+        replica="global",
+        members=9,
+        others=9,
+        auroc=0.9,
+        false_positive_rate=0.001,
+        true_positive_rate=0.5,
+        low=0.2,
+        high=0.8,
+        resolved=False,
+        epsilon_at_least=shown,
+    )
+    config = from_flat({"privacy.mechanism": "dp-sgd"})
+    share = site_share("a", [PoissonGaussian(0.1, 1.0, 5)], epsilon=1.0)
+    plain = run_statement(config, synthetic=True, basis="ledgers", sites=[share])
+    statement = plain.model_copy(update={"audit": Audit(delta=config.privacy.delta, attacks=(attack,))})
+    monkeypatch.setattr(command, "find_records", lambda runs: [tmp_path])
+    monkeypatch.setattr(command, "load_record", lambda folder: None)
+    monkeypatch.setattr(command, "audit_run", lambda record, rate: statement)
+    done = CliRunner().invoke(app, ["audit", str(tmp_path)], catch_exceptions=False)
+    assert f"is at least {shown:.3f}, {said}" in done.output
+    assert done.exit_code == (1 if "refuted" in said else 0)
+    assert ("which is refuted" in " ".join(text_of(statement).split())) == ("refuted" in said)
+    # Another delta is another claim.
+    other = statement.model_copy(update={"delta": 1e-9})
+    assert not is_refuted(other)

@@ -105,7 +105,8 @@ class Attack(_Part):
     resolved : bool
         Whether there are enough others for the rate: at least one over it.
     epsilon_at_least : float
-        What training has at the least, at the statement's delta, with 99 % confidence.
+        What training has at the least, at the audit's delta: for all models of the run together with 99 %
+        confidence.
     """
 
     replica: str
@@ -247,3 +248,11 @@ def summed_releases(releases: Iterable[Release]) -> tuple[Release, ...]:
     return tuple(
         Release(name=name, times=number, covered=covered) for (name, covered), number in times.items()
     )
+
+
+def is_refuted(statement: PrivacyStatement) -> bool:
+    """Whether an attack on the run shows more than its epsilon allows."""
+    if statement.audit is None or statement.epsilon is None:
+        return False
+    shown = max((attack.epsilon_at_least for attack in statement.audit.attacks), default=0.0)
+    return statement.audit.delta == statement.delta and shown > statement.epsilon

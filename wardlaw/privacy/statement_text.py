@@ -4,7 +4,7 @@ import math
 import textwrap
 from collections.abc import Sequence
 
-from wardlaw.privacy.statement import Attack, Audit, PrivacyStatement, ServerShare, SiteShare
+from wardlaw.privacy.statement import Attack, Audit, PrivacyStatement, ServerShare, SiteShare, is_refuted
 
 WIDTH = 96
 
@@ -200,8 +200,7 @@ def _audit(statement: PrivacyStatement) -> list[str]:
 
 def _attack(attack: Attack, audit: Audit, statement: PrivacyStatement) -> str:
     finest = "" if attack.resolved else f" (so few others resolve no rate below {1 / attack.others:.2g})"
-    claim = statement.epsilon
-    beyond = claim is not None and attack.epsilon_at_least > claim
+    beyond = is_refuted(statement) and attack.epsilon_at_least > (statement.epsilon or 0.0)
     return (
         f"{attack.replica}: {attack.members} trained on, {attack.others} not. AUROC {attack.auroc:.3f}; of "
         f"those trained on {_percent(attack.true_positive_rate)} found [{_percent(attack.low)}, "
