@@ -15,7 +15,8 @@ from analysis.comparison.groups import taken_apart
 from analysis.comparison.rendering import render_comparison
 from analysis.comparison.slopes import transfer_efficiency
 from analysis.fits.fit import Fit
-from analysis.fits.table_fit import Request, TableFit, fit_table
+from analysis.fits.table_fit import Request, TableFit, fit_table, prepare_law
+from analysis.tables.groups import group_columns
 from analysis.tables.measures import compute_warnings
 from analysis.tables.run_table import RunTable
 from analysis.tables.sample import Sample
@@ -152,9 +153,10 @@ def compare(
         If there is no such column, value or level, or a group's runs cannot determine the law.
     """
     request = Request(law) if isinstance(law, str) else law
+    own = group_columns(table, group, prepare_law(request).inputs)
     if wrong := [level for level in levels if not 0 < level < math.inf]:
         raise RecordError(f"{wrong[0]:g} is not a loss to compare at", where="--level")
-    column, parts, warnings = taken_apart(table, group, reference, against)
+    column, parts, warnings = taken_apart(table, own, reference, against)
     fits = {name: _fit(part, column, name, request) for name, part in parts.items()}
     first, *others = fits.values()
     _check_held(first.fit, held or {})

@@ -144,6 +144,7 @@ class Selection:
             "validation set, not a test, and the error of the chosen one there is optimistic",
             *self._few_points(),
             *self._incomparable(),
+            *self._mixed(),
             *left_out(self.table),
         )
 
@@ -173,6 +174,15 @@ class Selection:
         points = len(self.chosen.off)
         told = f"the candidates were told apart by {points} held-out point{'s' * int(points > 1)} only"
         return [told] if points < _FEW_POINTS else []
+
+    def _mixed(self) -> list[str]:
+        """Run records of several arms, which every candidate takes for one."""
+        read_by_all = set.intersection(*(set(standing.law.inputs) for standing in self.standings))
+        column = self.table.groups_for(read_by_all)
+        if not column or self.table.rows[column].n_unique() == 1:
+            return []
+        choice = f"choose one with --where \"{column} = '{self.table.rows[column][0]}'\""
+        return [f"runs of several {column}s were taken together: {choice}"]
 
     def _incomparable(self) -> list[str]:
         forms = {str(standing.law.objective) for standing in self.standings}

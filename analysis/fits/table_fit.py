@@ -171,7 +171,7 @@ def fit_groups(table: RunTable, request: Request, group: str = "") -> list[Table
     """
     fits: list[TableFit] = []
     refused: list[RecordError] = []
-    for part in split_groups(table, group):
+    for part in split_groups(table, group, find_law(request.law).inputs):
         try:
             fits.append(fit_table(part, request))
         except RecordError as error:
@@ -222,15 +222,23 @@ def _judge(fit: Fit, condition: str, held: RunTable) -> HoldOut:
 def unseen_letters(law: ScalingLaw, rows: pl.DataFrame) -> list[str]:
     """Letters that vary among runs at the same inputs, and that the law does not see."""
     seen = list(law.inputs)
+    # Private runs draw other tokens than those without privacy, at whose points they then never are.
+    beside = {"S": [letter for letter in seen if letter not in "DCT"]}
     return [
         f"runs differ in {letter}, which this law does not see: fit a law of {letter}, or choose runs"
         for letter in _UNSEEN
         if letter in rows.columns
         and letter not in seen
         and rows.schema[letter].is_numeric()
-        and rows.group_by(seen).agg(pl.col(letter).n_unique())[letter].max() != 1
+        and _most_values(rows, letter, beside.get(letter, seen)) != 1
         and not (letter == "D" and "C" in seen)
     ]
+
+
+def _most_values(rows: pl.DataFrame, letter: str, at: Sequence[str]) -> int:
+    """Most values of a letter among rows that agree in others."""
+    found = rows.group_by(at).agg(pl.col(letter).n_unique())[letter] if at else [rows[letter].n_unique()]
+    return max(found)
 
 
 def left_out(table: RunTable) -> list[str]:

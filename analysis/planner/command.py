@@ -44,7 +44,9 @@ def plan(
     local_steps: Annotated[
         int | None, typer.Option(min=1, help="Local steps; as in the runs if absent.")
     ] = None,
-    group: Annotated[str, typer.Option(help="Column of the arms.")] = "arm",
+    group: Annotated[
+        str, typer.Option(help="Column of the arms: arm, of run records surface, if empty.")
+    ] = "",
     columns: Columns = "",
     where: Where = None,
     bootstrap: Replicates = 2000,

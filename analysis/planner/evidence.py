@@ -81,7 +81,7 @@ def gather_evidence(table: RunTable, column: str, *, replicates: int, seed: int)
     """
     clean = drop_duplicates(replace(table.require(_LETTERS), group=column))
     rows = {str(value): part for (value,), part in clean.rows.group_by(column, maintain_order=True)}
-    plain = {name: _without_noise(part) for name, part in rows.items()}
+    plain = {name: part.filter(without_noise(part)) for name, part in rows.items()}
     all_private = {name: "all its runs are private" for name, part in plain.items() if part.is_empty()}
     joint = {name: part for name, part in plain.items() if part["D"].n_unique() > 1}
     single = {name: part for name, part in plain.items() if part["D"].n_unique() == 1}
@@ -123,9 +123,10 @@ def _fit_all(
     return fits, refused
 
 
-def _without_noise(rows: pl.DataFrame) -> pl.DataFrame:
-    """The rows that were not trained privately."""
-    return rows.filter(pl.col("S").fill_null(0) == 0) if "S" in rows.columns else rows
+def without_noise(rows: pl.DataFrame) -> pl.Expr:
+    """Which rows were not trained privately: clipping without noise is no training without privacy."""
+    silent = pl.col("S").fill_null(0) == 0 if "S" in rows.columns else pl.lit(value=True)
+    return silent & pl.col("noise_multiplier").is_null() if "noise_multiplier" in rows.columns else silent
 
 
 def _speed(rows: pl.DataFrame) -> float | None:

@@ -57,7 +57,11 @@ class SiteNoise:
 
 
 def site_noises(
-    consortium: Consortium, privacy: Privacy, batch_tokens: float, steps: int
+    consortium: Consortium,
+    privacy: Privacy,
+    batch_tokens: float,
+    steps: int,
+    batch_patients: int | None = None,
 ) -> tuple[SiteNoise, ...]:
     """The noise that each site must add.
 
@@ -69,13 +73,18 @@ def site_noises(
         A step's tokens at one site; a patient contributes the site's mean tokens.
     steps : int
         Local steps of the whole run.
+    batch_patients : int, optional
+        Patients that a step draws at a site, where that is known.
 
     Raises
     ------
     RecordError
         If no noise multiplier can be found.
     """
-    return tuple(_site_noise(shard, privacy, batch_tokens, steps) for shard in consortium.shards)
+    return tuple(
+        _site_noise(shard, privacy, batch_patients or batch_tokens * shard.patients / shard.tokens, steps)
+        for shard in consortium.shards
+    )
 
 
 def averaged_ratio(noises: tuple[SiteNoise, ...]) -> float:
@@ -84,8 +93,16 @@ def averaged_ratio(noises: tuple[SiteNoise, ...]) -> float:
     return float(np.sqrt((ratios**2).sum()) / len(ratios))
 
 
-def _site_noise(shard: Shard, privacy: Privacy, batch_tokens: float, steps: int) -> SiteNoise:
-    patients = min(shard.patients, max(1, round(batch_tokens * shard.patients / shard.tokens)))
+def ratio_of_equal_sites(noises: tuple[SiteNoise, ...], replicas: int) -> float:
+    """Noise-batch ratio of each of so many equal sites whose mean is as noisy as that of these.
+
+    Run records have the ratio of one replica, sigma / B, and all of a run's replicas have the same.
+    """
+    return averaged_ratio(noises) * float(np.sqrt(replicas))
+
+
+def _site_noise(shard: Shard, privacy: Privacy, batch: float, steps: int) -> SiteNoise:
+    patients = min(shard.patients, max(1, round(batch)))
     rate = patients / shard.patients
     # A rate to three digits, rounded up, so that sites of like size share one calibration.
     digits = 10 ** (np.floor(np.log10(rate)) - 2)

@@ -94,7 +94,13 @@ class Plan:
         )
 
 
-def make_plan(evidence: Evidence, roles: Roles, consortium: Consortium, habits: Habits) -> Plan:
+def make_plan(
+    evidence: Evidence,
+    roles: Roles,
+    consortium: Consortium,
+    habits: Habits,
+    private_habits: Habits | None = None,
+) -> Plan:
     """Plan a federated training.
 
     Parameters
@@ -103,6 +109,8 @@ def make_plan(evidence: Evidence, roles: Roles, consortium: Consortium, habits: 
     roles : Roles
     consortium : Consortium
     habits : Habits
+    private_habits : Habits, optional
+        Of the private runs, where they differ.
 
     Raises
     ------
@@ -110,7 +118,8 @@ def make_plan(evidence: Evidence, roles: Roles, consortium: Consortium, habits: 
         If the federated arm has no law, or the compute budget does not pay for any size.
     """
     federated = _arm(evidence, roles.federated)
-    private, unknown = _private(evidence, roles.federated, consortium, habits)
+    private, unknown = _private(evidence, roles.federated, consortium, private_habits or habits)
+    habits = private_habits or habits if private else habits
     chooser = private or federated
     choice = _choose(chooser, evidence, consortium, consortium.compute)
     schedule = schedule_run(choice, habits, consortium, consortium.speed or evidence.speed)
@@ -124,9 +133,13 @@ def make_plan(evidence: Evidence, roles: Roles, consortium: Consortium, habits: 
     if unknown:
         warnings.append(f"size, rounds and joining ignore privacy: {unknown}")
     if consortium.privacy:
+        drawn = (
+            f"a step draws {habits.batch_patients} patients of each on average, as in the private runs"
+            if habits.batch_patients
+            else "a patient counts once a step with the site's mean tokens"
+        )
         warnings.append(
-            "privacy: the noise is that of patient-level DP-SGD with Poisson sampling at each site; a "
-            "patient counts once a step with the site's mean tokens"
+            f"privacy: the noise is that of patient-level DP-SGD with Poisson sampling at each site; {drawn}"
         )
     return Plan(
         roles=roles,
@@ -180,7 +193,7 @@ def _noises(consortium: Consortium, habits: Habits, schedule: Schedule) -> tuple
     if not consortium.privacy:
         return ()
     batch = habits.batch_tokens / consortium.sites
-    return site_noises(consortium, consortium.privacy, batch, schedule.steps)
+    return site_noises(consortium, consortium.privacy, batch, schedule.steps, habits.batch_patients)
 
 
 def _private_outlook(

@@ -10,7 +10,7 @@ from analysis.laws.private import Private
 from analysis.planner.arm import Arm, fit_arm
 from analysis.planner.consortium import Consortium, Privacy
 from analysis.planner.evidence import Evidence
-from analysis.planner.noise import averaged_ratio, site_noises
+from analysis.planner.noise import ratio_of_equal_sites, site_noises
 from analysis.planner.schedule import Habits
 from wardlaw.errors import RecordError
 
@@ -25,8 +25,8 @@ class PrivateArm(Arm):
     Attributes
     ----------
     budgets, ratios : ndarray (k,)
-        Numbers of tokens over the runs' reach, ascending, and the noise-batch ratio S that the accountant
-        asks for there.
+        Numbers of tokens over the runs' reach, ascending, and the noise-batch ratio S of a replica of the
+        runs that is what the accountant asks of the consortium's sites there.
     """
 
     budgets: Array
@@ -56,6 +56,7 @@ def private_arm(
     consortium : Consortium
     privacy : Privacy
     habits : Habits
+        Of the private runs.
 
     Raises
     ------
@@ -69,7 +70,9 @@ def private_arm(
     ends = rows["D"].to_numpy().min(), rows["D"].to_numpy().max()
     budgets = np.unique(np.geomspace(*ends, _BUDGETS).clip(*ends))
     batch = habits.batch_tokens / consortium.sites
-    ratios = [
-        averaged_ratio(site_noises(consortium, privacy, batch, habits.steps(tokens))) for tokens in budgets
+    noises = [
+        site_noises(consortium, privacy, batch, habits.steps(tokens), habits.batch_patients)
+        for tokens in budgets
     ]
+    ratios = [ratio_of_equal_sites(found, habits.replicas) for found in noises]
     return PrivateArm(PRIVATE, fit, rows, budgets, np.array(ratios))

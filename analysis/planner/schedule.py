@@ -21,11 +21,14 @@ class Habits:
     local_steps : int
         H.
     replicas : int
+    batch_patients : int or None
+        B, patients that a private step draws at a site on average; None where the runs do not say.
     """
 
     batch_tokens: int
     local_steps: int
     replicas: int
+    batch_patients: int | None = None
 
     def steps(self, tokens: float) -> int:
         """Steps of a run on so many tokens."""

@@ -51,9 +51,9 @@ def contrast_families(peers: Sequence[Peers], curves: Mapping[str, Fit]) -> tupl
         By arm, of one law under one objective.
     """
     found = []
-    first: dict[Measure, Peers] = {}
+    first: dict[tuple[Measure, str], Peers] = {}
     for one in peers:
-        reference = first.setdefault(one.measure, one)
+        reference = first.setdefault((one.measure, one.noise), one)
         if reference is one:
             continue
         for arm in one.arms:

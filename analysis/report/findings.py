@@ -50,14 +50,14 @@ class Findings:
     means : dict of str to SizeMeans
         By arm.
     gaps : tuple of Gap
-        To centralised training of the same model.
+        To centralised training of the same model at the same noise-batch ratio.
     differences : dict of str to Interval
         Exponent of the drawn law minus that of centralised training of the same model, by arm.
     closed : dict of str to Interval
         Per cent of the gap between local and centralised training that an arm closes at
         the largest size, by arm.
     largest : dict of str to (int, int)
-        Parameters and tokens of the largest size that all arms of a model have, by ``Peers.model``, where
+        Parameters and tokens of the largest size that all arms of a model have, by ``Peers.name``, where
         there is one.
     families : tuple of FamilyContrast
         Families of one objective against each other.
@@ -127,7 +127,7 @@ def analyse(
         on_sizes = _sample(on_curve, PowerLaw(), loss, "parameters", arm)
         means[arm] = size_means(on_curve, loss, resample(on_sizes, replicates, seed))
     largest = {
-        peers.model: point for peers in runs.peers if (point := _largest_common(peers, means)) is not None
+        peers.name: point for peers in runs.peers if (point := _largest_common(peers, means)) is not None
     }
     curves = {
         arm: fit
@@ -146,7 +146,7 @@ def analyse(
         closed={
             arm: share
             for peers in runs.peers
-            for arm, share in _closed(peers, means, largest.get(peers.model)).items()
+            for arm, share in _closed(peers, means, largest.get(peers.name)).items()
         },
         largest=largest,
         families=contrast_families(runs.peers, curves),
@@ -154,7 +154,7 @@ def analyse(
             compared
             for peers in runs.peers
             for compared in compare_at_home(
-                runs_at(of_arms(curve_runs, peers.arms), largest.get(peers.model)), unit, peers.local
+                runs_at(of_arms(curve_runs, peers.arms), largest.get(peers.name)), unit, peers.local
             )
         ),
         sweeps=find_sweeps(runs, loss),

@@ -120,7 +120,10 @@ def _gaps(runs: Runs, findings: Findings) -> Panel | None:
 
 
 def _of_the_same_model(runs: Runs) -> str:
-    return " of the same family and objective" if len(runs.peers) > 1 else ""
+    model = "family and objective" if runs.models > 1 else ""
+    noise = "noise-batch ratio S" if len(runs.peers) > runs.models else ""
+    same = " and ".join(filter(None, (model, noise)))
+    return f" of the same {same}" if same else ""
 
 
 def _loss_by_tokens(runs: Runs, findings: Findings) -> Panel | None:
@@ -166,12 +169,12 @@ def _sites(runs: Runs, findings: Findings) -> Panel | None:
 
 
 def _largest_sizes(findings: Findings) -> str:
-    """The largest size of each model; of one that has no name the size alone."""
+    """The largest size of each model and noise; the size alone where it is that of all."""
     models: dict[int, list[str]] = {}
     for model, (parameters, _) in findings.largest.items():
-        models.setdefault(parameters, []).append(model)
+        models.setdefault(parameters, []).append(model or "without privacy")
     return " or ".join(
-        f"{count(parameters)} ({', '.join(names)})" if any(names) else count(parameters)
+        f"{count(parameters)} ({', '.join(names)})" if len(findings.largest) > 1 else count(parameters)
         for parameters, names in models.items()
     )
 

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from analysis.report.cautions import cautions
 from analysis.report.findings import Findings, analyse
 from analysis.report.fit_tables import fit_tables, refused, seed_noise_text
@@ -54,7 +56,7 @@ class Report:
             "at_home": [asdict(compared) for compared in findings.at_home],
             "largest_common_size": _only(findings.largest.values()),
             "models": [
-                asdict(peers) | {"largest_common_size": findings.largest.get(peers.model)}
+                asdict(peers) | {"largest_common_size": findings.largest.get(peers.name)}
                 for peers in self.runs.peers
             ],
             "oracle": asdict(self.runs.oracle) if self.runs.oracle else None,
@@ -122,7 +124,7 @@ def render(report: Report) -> str:
         measured=measured(runs, findings.unit),
         pooled=pooled(runs, findings.unit),
         loss_headings=loss_headings(runs),
-        models=len(runs.peers),
+        models=runs.models,
         evaluated=runs.evaluated,
         differing=_differing_text(runs),
         method=interval_method(findings),
@@ -190,12 +192,20 @@ def digest(runs: Runs) -> str:
 
 
 def _arms(runs: Runs) -> str:
-    """The arms; where settings split many from few, only the few and the settings."""
+    """The arms; where settings or noise split many from few, only the few, and what splits them."""
     if not runs.splitting:
-        return "; ".join(runs.arms)
+        return "; ".join([*runs.surfaces, *filter(None, [_noise_levels(runs)])])
     settings = sorted({key.split(".")[-1] for keys in runs.splitting.values() for key in keys})
     bases = runs.table["base_arm"].unique(maintain_order=True)
-    return f"{len(runs.arms)}: {', '.join(bases)}, by {' and '.join(settings)}"
+    noise = ["S"] if _noise_levels(runs) else []
+    return f"{len(runs.arms)}: {', '.join(bases)}, by {' and '.join([*settings, *noise])}"
+
+
+def _noise_levels(runs: Runs) -> str:
+    """Noise-batch ratios of the private runs; empty without any."""
+    private = runs.table.filter(pl.col("noise") != "").sort("noise_batch_ratio")
+    levels = private["noise"].str.strip_prefix("S = ").unique(maintain_order=True)
+    return f"private at S = {', '.join(levels)}" if len(levels) else ""
 
 
 def _span(low: float, high: float) -> str:

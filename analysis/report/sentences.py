@@ -61,10 +61,10 @@ def _best_value(row: dict[str, Any]) -> str:
 
 
 def _at_the_largest_size(runs: Runs, peers: Peers, findings: Findings) -> list[str]:
-    largest = findings.largest.get(peers.model)
+    largest = findings.largest.get(peers.name)
     if largest is None:
         return []
-    parameters = largest[0]
+    parameters, noise = largest[0], f" at {peers.noise}" if peers.noise else ""
     at_largest = {
         gap.arm: gap
         for gap in findings.gaps
@@ -75,7 +75,7 @@ def _at_the_largest_size(runs: Runs, peers: Peers, findings: Findings) -> list[s
     for arm, gap in at_largest.items():
         sentence = (
             f"At {count(parameters)} parameters, {arm} {_compared(gap.percent, runs.evaluated)} "
-            "training on the pooled data"
+            f"training on the pooled data{noise}"
         )
         if closed := findings.closed.get(arm):
             sentence += f": it closes {_percent(closed)} of the gap that hospitals training alone leave"
@@ -84,7 +84,8 @@ def _at_the_largest_size(runs: Runs, peers: Peers, findings: Findings) -> list[s
         alone = " ".join(filter(None, ("training", peers.model, "alone")))
         sentences.append(
             f"At {count(parameters)} parameters, hospitals {alone} and scored on all hospitals' "
-            f"patients {_compared(local.percent, runs.evaluated, plural=True)} training on the pooled data."
+            f"patients {_compared(local.percent, runs.evaluated, plural=True)} training on the pooled "
+            f"data{noise}."
         )
     return sentences
 

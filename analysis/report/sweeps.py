@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from analysis.tables.arms import effective_settings
+from analysis.tables.noise_axis import curve_name
 from analysis.tables.records import Runs, at_largest_budget
 
 
@@ -17,7 +18,7 @@ class Sweep:
     setting : str
         Dotted key, say ``train.learning-rate``.
     table : polars.DataFrame
-        ``arm`` (topology or strategy), ``parameters``, ``tokens``, ``value`` (as text), ``seeds``,
+        ``arm`` (topology or strategy, and S), ``parameters``, ``tokens``, ``value`` (as text), ``seeds``,
         ``loss`` (mean over seeds), ``percent`` above the arm's lowest at that size and budget,
         ``at_edge`` (whether the value is the smallest or largest number tried there); in the order
         of the values.
@@ -42,20 +43,22 @@ def find_sweeps(runs: Runs, loss: str) -> tuple[Sweep, ...]:
     """
     swept: dict[str, list[str]] = {}
     for arm, settings in runs.splitting.items():
-        # Less noise always has less loss: it is a price, and no setting to be tuned.
-        if len(settings) == 1 and not settings[0].startswith("privacy."):
+        if len(settings) == 1:
             swept.setdefault(settings[0], []).append(arm)
     return tuple(Sweep(setting, _sweep_table(runs, setting, arms, loss)) for setting, arms in swept.items())
 
 
 def _sweep_table(runs: Runs, setting: str, arms: list[str], loss: str) -> pl.DataFrame:
-    chosen = at_largest_budget(runs.table).filter(pl.col("base_arm").is_in(arms))
-    values = [effective_settings(runs.records[run].config)[setting] for run in chosen["run"]]
+    swept = at_largest_budget(runs.table).filter(pl.col("base_arm").is_in(arms))
+    settings = {run: effective_settings(runs.records[run].config) for run in swept["run"]}
+    chosen = swept.filter(pl.col("run").is_in([run for run in settings if setting in settings[run]]))
+    values = [str(settings[run][setting]) for run in chosen["run"]]
+    names = [curve_name(*row) for row in chosen.select("base_arm", "noise").iter_rows()]
     point = ("arm", "parameters", "tokens")
     number = pl.col("value").cast(pl.Float64, strict=False)
-    order = {arm: place for place, arm in enumerate(dict.fromkeys(chosen["base_arm"]))}
+    order = {arm: place for place, arm in enumerate(dict.fromkeys(names))}
     return (
-        chosen.with_columns(value=pl.Series([str(value) for value in values]), arm="base_arm")
+        chosen.with_columns(value=pl.Series(values), arm=pl.Series(names))
         .group_by(*point, "value")
         .agg(seeds=pl.len(), loss=pl.col(loss).mean())
         .with_columns(

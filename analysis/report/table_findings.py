@@ -152,7 +152,8 @@ def _take_apart(
     table: RunTable, asked: TableRequest
 ) -> tuple[str, dict[str, RunTable], str, tuple[str, ...]]:
     """Column of the groups, their runs by name, the reference among them, and what was left out."""
-    column = group_columns(table, asked.group)
+    inputs = [set(find_law(name).inputs) for name in asked.laws]
+    column = group_columns(table, asked.group, set.intersection(*inputs) if inputs else ())
     if not column:
         return "", {"": replace(table, group="")}, "", ()
     if column in table.rows.columns and table.rows.schema[column].is_numeric():

@@ -149,7 +149,7 @@ def site_table(runs: Runs, findings: Findings) -> pl.DataFrame:
 def at_the_largest(runs: Runs, findings: Findings) -> pl.DataFrame:
     """Runs at the largest size that all arms of their model have."""
     return pl.concat(
-        runs_at(of_arms(findings.curve_runs, peers.arms), findings.largest.get(peers.model))
+        runs_at(of_arms(findings.curve_runs, peers.arms), findings.largest.get(peers.name))
         for peers in runs.peers
     )
 

@@ -1,10 +1,11 @@
-"""Which runs are one arm, those that differ only in size, tokens and seed."""
+"""Which runs are one surface L(N, D, S), and which one arm: a curve of it, all at one noise-batch ratio S."""
 
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from analysis.tables.measures import objective_name
+from analysis.tables.noise_axis import ALONG_NOISE, WITHOUT_EFFECT, curve_name, noise_name, noise_ratio
 from wardlaw.config import RunConfig, to_flat
 from wardlaw.config.flat import Scalar
 from wardlaw.config.model import ECG_FAMILIES
@@ -21,7 +22,7 @@ _STRATEGIES = {
 }
 _ORDER = (CENTRALISED, LOCAL, *_STRATEGIES.values())
 _NAMES_AND_PLACES = frozenset({"run.name", "run.records", "data.federation"})
-_WITHIN_AN_ARM = frozenset({"run.seed", "model.size", "train.tokens"})
+_WITHIN_A_SURFACE = frozenset({"run.seed", "model.size", "train.tokens"}) | ALONG_NOISE
 _IN_THE_NAME = ("run.topology", "strategy.name", "model.family", "objective.")
 # What is read without a server, by topology.
 _READ_ALONE = {CENTRALISED: frozenset[str](), LOCAL: frozenset({"federation.replicas"})}
@@ -34,12 +35,16 @@ class Arms:
     Attributes
     ----------
     of_run : dict of str to str
+        Runs of one arm have one noise-batch ratio: ``FedAvg, S = 0.01``; without privacy ``FedAvg``.
+    surface : dict of str to str
+        Of each run, the arm without S: what a law that reads S is fitted to.
     order : tuple of str
     splitting : dict of str to tuple of str
         Settings that split a topology or strategy into arms, where any do.
     """
 
     of_run: Mapping[str, str]
+    surface: Mapping[str, str]
     order: tuple[str, ...]
     splitting: Mapping[str, tuple[str, ...]]
 
@@ -81,23 +86,30 @@ def base_arm(config: RunConfig) -> str:
 
 
 def effective_settings(config: RunConfig) -> dict[str, Scalar]:
-    """Settings that a run's result can depend on: those of a server only where there is one."""
-    flat = {key: value for key, value in to_flat(config).items() if key not in _NAMES_AND_PLACES}
+    """Settings that a run's result can depend on: those of a server or of privacy only where there is one."""
+    unread = _NAMES_AND_PLACES | WITHOUT_EFFECT
+    flat = {key: value for key, value in to_flat(config).items() if key not in unread}
+    if not config.privacy.private:
+        flat = {key: value for key, value in flat.items() if not key.startswith("privacy.")}
     read = _READ_ALONE.get(topology_name(config))
     if read is None:
         return flat
-    unread = ("federation.", "strategy.")
-    return {key: value for key, value in flat.items() if key in read or not key.startswith(unread)}
+    of_server = ("federation.", "strategy.")
+    return {key: value for key, value in flat.items() if key in read or not key.startswith(of_server)}
 
 
 def name_arms(configs: Mapping[str, RunConfig], points: Mapping[str, tuple[int, int]]) -> Arms:
-    """Name the arm of every run.
+    """Name the surface and the arm of every run.
 
-    Runs of one topology or strategy, and of one family and objective, at one size and token budget may
-    differ in their seed only: any other setting that takes several values there (say,
-    ``federation.local-steps``) splits the arm and stands in its name. A setting that changes with the
-    size or the budget alone does not, nor one that differs between topologies, strategies and models,
-    such as a learning rate tuned for each.
+    Runs of one topology or strategy, and of one family and objective, at one size, token budget and
+    noise-batch ratio S may differ in their seed only: any other setting that takes several values there
+    (say, ``federation.local-steps`` or ``privacy.clip-norm``) splits the surface and stands in its name. A
+    setting that changes with the size, the budget or S alone does not, nor one that differs between
+    topologies, strategies and models, such as a learning rate or a clipping norm tuned for each. Runs
+    without privacy read no setting of it: they are of the surface that none of these splits.
+
+    A surface is cut into arms by S, and runs without privacy are one more: clipping without noise
+    (``S = 0``) is another training.
 
     Parameters
     ----------
@@ -107,22 +119,23 @@ def name_arms(configs: Mapping[str, RunConfig], points: Mapping[str, tuple[int, 
         Parameters and token budget of each run.
     """
     flat = {
-        run: {key: value for key, value in effective_settings(config).items() if key not in _WITHIN_AN_ARM}
+        run: {key: value for key, value in effective_settings(config).items() if key not in _WITHIN_A_SURFACE}
         for run, config in configs.items()
     }
     base = {run: base_arm(config) for run, config in configs.items()}
-    together: dict[tuple[str, int, int], list[str]] = defaultdict(list)
+    together: dict[tuple[str, str, int, int], list[str]] = defaultdict(list)
     for run, point in points.items():
-        together[base[run], *point].append(run)
+        together[base[run], noise_name(configs[run]), *point].append(run)
     splitting: dict[str, set[str]] = defaultdict(set)
     for (arm, *_), runs in together.items():
         for key in flat[runs[0]]:
             if len({flat[run][key] for run in runs}) > 1:
                 splitting[arm].add(key)
-    names = {run: _label(base[run], flat[run], splitting[base[run]]) for run in configs}
-    first = {names[run]: config for run, config in configs.items()}
-    order = tuple(sorted(first, key=lambda name: (*_place_of_model(first[name]), *_place(name))))
-    return Arms(names, order, {arm: tuple(sorted(keys)) for arm, keys in splitting.items() if keys})
+    surfaces = {run: _label(base[run], flat[run], splitting[base[run]]) for run in configs}
+    names = {run: curve_name(surfaces[run], noise_name(config)) for run, config in configs.items()}
+    places = {names[run]: _place(surfaces[run], config) for run, config in configs.items()}
+    order = tuple(sorted(places, key=places.__getitem__))
+    return Arms(names, surfaces, order, {arm: tuple(sorted(keys)) for arm, keys in splitting.items() if keys})
 
 
 def differing_settings(
@@ -142,11 +155,19 @@ def differing_settings(
         by_arm[arm].append(effective_settings(configs[run]))
     shared = set.intersection(*(set(settings[0]) for settings in by_arm.values()))
     found = {}
-    for key in sorted(key for key in shared - _WITHIN_AN_ARM if not key.startswith(_IN_THE_NAME)):
+    for key in sorted(key for key in shared - _WITHIN_A_SURFACE if not key.startswith(_IN_THE_NAME)):
         values = {arm: {str(run[key]) for run in settings} for arm, settings in by_arm.items()}
         if len({frozenset(of_arm) for of_arm in values.values()}) > 1:
             found[key] = {arm: " or ".join(sorted(of_arm)) for arm, of_arm in values.items()}
     return found
+
+
+def _place(surface: str, config: RunConfig) -> tuple[object, ...]:
+    """Order of a report: by model, topology and strategy, then settings, numbers by their value, then S."""
+    words = surface.replace(",", "").split()
+    numbers = [(float(word), "") if word.replace(".", "", 1).isdigit() else (-1.0, word) for word in words]
+    noise = config.privacy.private, noise_ratio(config)
+    return *_place_of_model(config), _ORDER.index(words[0]), numbers, noise
 
 
 def _place_of_model(config: RunConfig) -> tuple[int, str, int]:
@@ -157,13 +178,7 @@ def _place_of_model(config: RunConfig) -> tuple[int, str, int]:
     return 2 - objective.supervised, objective_name(objective), ECG_FAMILIES.index(config.model.family)
 
 
-def _place(name: str) -> tuple[int, list[tuple[float, str]]]:
-    """Order of a report: by topology and strategy, then settings, numbers by their value."""
-    words = name.replace(",", "").split()
-    numbers = [(float(word), "") if word.replace(".", "", 1).isdigit() else (-1.0, word) for word in words]
-    return _ORDER.index(words[0]), numbers
-
-
 def _label(arm: str, settings: Mapping[str, Scalar], splitting: set[str]) -> str:
-    parts = [f"{key.split('.')[-1]} {str(settings[key])[:12]}" for key in sorted(splitting)]
+    read = sorted(splitting & settings.keys())
+    parts = [f"{key.split('.')[-1]} {str(settings[key])[:12]}" for key in read]
     return ", ".join([arm, *parts])

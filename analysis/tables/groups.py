@@ -1,5 +1,6 @@
 """Runs that are taken apart by the values of some columns."""
 
+from collections.abc import Collection
 from dataclasses import replace
 
 import polars as pl
@@ -11,13 +12,16 @@ from wardlaw.errors import RecordError
 _TOGETHER = "none"
 
 
-def group_columns(table: RunTable, asked: str) -> str:
-    """Columns that tell the groups apart: those asked for, else the table's own; empty for none."""
-    columns = asked or table.group
+def group_columns(table: RunTable, asked: str, inputs: Collection[str] = ()) -> str:
+    """Columns that tell the groups apart: those asked for, else the table's own; empty for none.
+
+    The table's own are those for laws of these inputs, as ``RunTable.groups_for`` says.
+    """
+    columns = asked or table.groups_for(inputs)
     return "" if columns == _TOGETHER else columns
 
 
-def split_groups(table: RunTable, asked: str) -> list[RunTable]:
+def split_groups(table: RunTable, asked: str, inputs: Collection[str] = ()) -> list[RunTable]:
     """A table for each value of a column, or of several: ``"hparams,warmup"``.
 
     They come in the order in which their values appear; each keeps all that was dropped, among it the
@@ -29,13 +33,15 @@ def split_groups(table: RunTable, asked: str) -> list[RunTable]:
     asked : str
         Columns; the table's own if empty, and one group if that is empty too. ``none`` for all runs
         together.
+    inputs : collection of str
+        Of the law that the groups are for.
 
     Raises
     ------
     RecordError
         If there is no such column, no row has a value in it, or a group has runs of several objectives.
     """
-    columns = group_columns(table, asked)
+    columns = group_columns(table, asked, inputs)
     if not columns:
         table.check_one_objective(table.source)
         return [replace(table, group="")]

@@ -1,10 +1,11 @@
-"""Which arms may be compared: those of one model family under one objective."""
+"""Which arms may be compared: those of one model family, under one objective, with one noise-batch ratio."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from analysis.tables.arms import CENTRALISED, LOCAL, arm_name, model_name
 from analysis.tables.measures import Measure, measure_of
+from analysis.tables.noise_axis import curve_name, noise_name
 from wardlaw.config import RunConfig
 
 
@@ -17,6 +18,8 @@ class Peers:
     model : str
         Family and objective of ECG models; empty for EHR, which has one of each.
     family : str
+    noise : str
+        ``S = 0.01`` of private runs; empty without privacy.
     measure : Measure
         What their losses are counted in.
     arms : tuple of str
@@ -25,8 +28,14 @@ class Peers:
 
     model: str
     family: str
+    noise: str
     measure: Measure
     arms: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """Model and noise, as far as there are any."""
+        return curve_name(self.model, self.noise)
 
     @property
     def centralised(self) -> str:
@@ -39,7 +48,7 @@ class Peers:
         return self._only(LOCAL)
 
     def _only(self, topology: str) -> str:
-        name = arm_name(topology, self.model)
+        name = curve_name(arm_name(topology, self.model), self.noise)
         return name if name in self.arms else ""
 
 
@@ -53,13 +62,13 @@ def peers_of(configs: Mapping[str, RunConfig], arms: Mapping[str, str]) -> tuple
     arms : dict of str to str
         Arm of each run, in the order of the report.
     """
-    first: dict[str, RunConfig] = {}
-    members: dict[str, dict[str, None]] = {}
+    first: dict[tuple[str, str], RunConfig] = {}
+    members: dict[tuple[str, str], dict[str, None]] = {}
     for run, arm in arms.items():
-        model = model_name(configs[run])
-        first.setdefault(model, configs[run])
-        members.setdefault(model, {})[arm] = None
+        key = model_name(configs[run]), noise_name(configs[run])
+        first.setdefault(key, configs[run])
+        members.setdefault(key, {})[arm] = None
     return tuple(
-        Peers(model, config.model.family, measure_of(config), tuple(members[model]))
-        for model, config in first.items()
+        Peers(model, config.model.family, noise, measure_of(config), tuple(members[model, noise]))
+        for (model, noise), config in first.items()
     )

@@ -9,8 +9,9 @@ from typing import Any
 
 import polars as pl
 
-from analysis.tables.arms import base_arm, differing_settings, effective_settings, name_arms
+from analysis.tables.arms import Arms, base_arm, differing_settings, effective_settings, name_arms
 from analysis.tables.measures import Measure, objective_name
+from analysis.tables.noise_axis import noise_name, noise_ratio, token_budgets
 from analysis.tables.peers import Peers, peers_of
 from wardlaw.config import RunConfig
 from wardlaw.errors import RecordError
@@ -66,15 +67,18 @@ class Runs:
     Attributes
     ----------
     table : polars.DataFrame
-        A row a run: ``run``, ``arm``, ``base_arm`` (topology or strategy, and the model where it reads ECG),
+        A row a run: ``run``, ``arm``, ``surface`` (the arm whatever its noise), ``base_arm`` (topology or
+        strategy, and the model where it reads ECG), ``noise`` (``S = 0.01``; empty without privacy),
         ``family``, ``objective``, ``size``, ``parameters``, ``non_embedding_parameters``, ``tokens`` (the
-        budget; of ECG, samples), ``trained_tokens`` (what packing and absent sites left of it),
+        budget; of ECG, samples), ``trained_tokens`` (what draws, packing and absent sites made of it),
         ``unique_tokens``, ``epochs``, ``flops``, ``loss_per_token``, ``loss_per_event`` (see ``Measure``
         for what they count), ``loss_at_home_per_token`` and ``loss_at_home_per_event`` (every patient
         scored by the own site's model; null unless each site has its own), ``seed``, ``sites``,
         ``learning_rate``, ``local_steps`` (null when not federated), ``replicas``, ``batch_tokens`` (a
-        step, all replicas), ``split``, ``patients`` (evaluated), ``wall_s``, ``bytes_down``,
-        ``bytes_up``, ``synthetic``, ``fingerprint``; sorted by arm, size, tokens and seed.
+        step, all replicas), ``steps``, ``noise_batch_ratio`` (0 without privacy), ``noise_multiplier``,
+        ``batch_patients`` (a step of a replica) and ``clip_norm`` (null without privacy), ``split``,
+        ``patients`` (evaluated), ``wall_s``, ``bytes_down``, ``bytes_up``, ``synthetic``,
+        ``fingerprint``; sorted by arm, size, tokens and seed.
     splitting : dict of str to tuple of str
         Settings that split a topology or strategy into arms, where any do.
     records : dict of str to RunRecord
@@ -94,6 +98,17 @@ class Runs:
         """Arms in the order of the report: centralised, local, then federated by name."""
         arms: list[str] = self.table["arm"].unique(maintain_order=True).to_list()
         return arms
+
+    @property
+    def surfaces(self) -> list[str]:
+        """Arms whatever their noise, in the same order."""
+        surfaces: list[str] = self.table["surface"].unique(maintain_order=True).to_list()
+        return surfaces
+
+    @property
+    def models(self) -> int:
+        """Number of model families and objectives."""
+        return len({peers.model for peers in self.peers})
 
     @property
     def peers(self) -> tuple[Peers, ...]:
@@ -181,16 +196,29 @@ def load_runs(folder: Path) -> Runs:
             where=str(folder),
             remedy="`wardlaw simulate study` writes run records",
         )
-    arms = name_arms(
-        {row["run"]: records[row["run"]].config for row in rows},
-        {row["run"]: (row["parameters"], row["tokens"]) for row in rows},
-    )
+    table, arms = _with_arms(pl.DataFrame(rows, infer_schema_length=None), records)
     order = {arm: place for place, arm in enumerate(arms.order)}
-    table = pl.DataFrame(rows, infer_schema_length=None).with_columns(
-        arm=pl.col("run").replace_strict(arms.of_run, return_dtype=pl.String)
-    )
     table = table.sort(pl.col("arm").replace_strict(order), "parameters", "tokens", "seed", "run")
     return Runs(table, arms.splitting, records, tuple(left_out), _read_oracle(folder / "oracle.json"))
+
+
+def _with_arms(table: pl.DataFrame, records: Mapping[str, RunRecord]) -> tuple[pl.DataFrame, Arms]:
+    """With each run's budget, surface and arm."""
+    configs = {run: record.config for run, record in records.items()}
+    budgets = token_budgets(configs, dict(table.select("run", "trained_tokens").iter_rows()))
+    points = {run: (size, budgets[run]) for run, size in table.select("run", "parameters").iter_rows()}
+    arms = name_arms(configs, points)
+    named = table.with_columns(
+        tokens=pl.col("run").replace_strict(budgets, return_dtype=pl.Int64),
+        surface=pl.col("run").replace_strict(arms.surface, return_dtype=pl.String),
+        arm=pl.col("run").replace_strict(arms.of_run, return_dtype=pl.String),
+    )
+    # The tokens that a private step draws are no setting.
+    drawn = (pl.col("tokens") / pl.col("steps")).round().cast(pl.Int64)
+    private = pl.col("noise") != ""
+    return named.with_columns(
+        batch_tokens=pl.when(private).then(drawn).otherwise(pl.col("batch_tokens"))
+    ), arms
 
 
 def at_largest_budget(table: pl.DataFrame) -> pl.DataFrame:
@@ -209,20 +237,19 @@ def _name(path: Path, folder: Path) -> str:
 
 
 def _row(record: RunRecord) -> dict[str, Any]:
-    config, result = record.config, record.result
+    config, result, privacy = record.config, record.result, record.config.privacy
     _check_numbers(result)
     sites = site_losses(record)
     _check_losses(result, sites)
     federated = config.run.topology == "federated"
     return {
         "base_arm": base_arm(config),
+        "noise": noise_name(config),
         "family": config.model.family,
         "objective": objective_name(config.objective),
         "size": config.model.size,
         "parameters": result.parameters,
         "non_embedding_parameters": result.non_embedding_parameters,
-        # Private draws vary, so their budget is what was drawn.
-        "tokens": result.tokens if config.privacy.private else config.train.tokens,
         "trained_tokens": result.tokens,
         "unique_tokens": result.unique_tokens,
         "epochs": result.tokens / result.unique_tokens,
@@ -236,7 +263,11 @@ def _row(record: RunRecord) -> dict[str, Any]:
         "local_steps": config.federation.local_steps if federated else None,
         "replicas": 1 if config.run.topology == "centralised" else config.federation.replicas,
         "batch_tokens": config.train.batch_tokens,
-        "noise_batch_ratio": config.privacy.noise_batch_ratio if config.privacy.private else None,
+        "steps": config.steps,
+        "noise_batch_ratio": noise_ratio(config),
+        "noise_multiplier": privacy.noise_multiplier if privacy.private else None,
+        "batch_patients": privacy.patients if privacy.private else None,
+        "clip_norm": privacy.clip_norm if privacy.private else None,
         "split": config.evaluation.split,
         "patients": int(sites.group_by("site").agg(pl.col("patients").max())["patients"].sum()),
         "wall_s": float(result.wall_s),

@@ -1,6 +1,6 @@
 """A table of runs by letters, whatever it was read from, with what was left out of it and why."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -38,6 +38,8 @@ class RunTable:
     source : str
     group : str
         Column that splits the runs into groups where nobody says another; empty if none.
+    surface : str
+        Column that does so for laws that read the noise-batch ratio S; ``group`` if empty.
     measures : dict of str to Measure
         What the losses of run records are counted in, by their ``objective``; empty of other tables.
     unit : {"token", "event"}
@@ -49,6 +51,7 @@ class RunTable:
     notes: tuple[str, ...]
     source: str
     group: str = ""
+    surface: str = ""
     measures: Mapping[str, Measure] = field(default_factory=dict)
     unit: str = "token"
 
@@ -58,6 +61,10 @@ class RunTable:
         if not self.group or self.rows[self.group].n_unique() != 1:
             return ""
         return str(self.rows[self.group][0])
+
+    def groups_for(self, inputs: Collection[str]) -> str:
+        """Column that tells groups apart for a law of these inputs: without S, also by S."""
+        return self.surface if self.surface and "S" in inputs else self.group
 
     @property
     def objectives(self) -> tuple[str, ...]:
@@ -264,7 +271,8 @@ def _from_records(folder: Path, columns: Mapping[str, str], unit: str) -> RunTab
         for measure in runs.measures
         if measure.sample == "sample"
     ]
-    return replace(table, measures=measures, unit=unit).noting(*ecg)
+    surface = "surface" if several else ""
+    return replace(table, surface=surface, measures=measures, unit=unit).noting(*ecg)
 
 
 def _lettered(

@@ -34,8 +34,11 @@ def write_run(
     learning_rate: float = 0.01,
     digest: str = "",
     finished: bool = True,
+    privacy: dict | None = None,
+    drawn: int | None = None,
+    unique: int = 200_000,
 ) -> Path:
-    """One record whose pooled loss per token is ``loss``."""
+    """One record whose pooled loss per token is ``loss``; ``drawn`` tokens where its privacy draws them."""
     config = RunConfig.model_validate(
         {
             "run": {"name": f"{topology}-{strategy}-{size}-{seed}", "seed": seed, "topology": topology},
@@ -44,6 +47,7 @@ def write_run(
             "train": {"tokens": tokens, "batch-tokens": 4096, "learning-rate": learning_rate},
             "federation": {"replicas": 4, "local-steps": local_steps},
             "strategy": {"name": strategy} | ({"proximal-mu": 0.01} if strategy == "fedprox" else {}),
+            "privacy": privacy or {},
         }
     )
     folder = open_record(runs, config)
@@ -97,8 +101,8 @@ def write_run(
             parameters=RUNGS[size],
             non_embedding_parameters=int(0.8 * RUNGS[size]),
             flops=6.0 * RUNGS[size] * tokens,
-            tokens=trained_tokens(tokens, topology, seed),
-            unique_tokens=200_000,
+            tokens=drawn or trained_tokens(tokens, topology, seed),
+            unique_tokens=unique,
             wall_s=12.5,
             bytes_down=RUNGS[size] * 40 if topology == "federated" else 0,
             bytes_up=RUNGS[size] * 40 if topology == "federated" else 0,
@@ -161,3 +165,84 @@ def study(tmp_path_factory) -> Path:
 def laws() -> dict[str, tuple[float, float, float]]:
     """(E, A, alpha) of each made-up arm."""
     return {arm: law for arm, (_, _, law) in ARMS.items()}
+
+
+# E, A, B, C, alpha, beta, gamma1 and gamma2 of the made-up surface L(N, D, S).
+PRIVATE_LAW = (1.40, 40.0, 60.0, 0.5, 0.35, 0.40, 0.95, -0.07)
+PRIVATE_PATIENTS = 32
+
+
+def private_loss(size: float, tokens: float, ratio: float) -> float:
+    """McKenna et al. 2025, arXiv 2501.18914, appendix E, written out."""
+    floor, a, b, c, alpha, beta, gamma1, gamma2 = PRIVATE_LAW
+    harm = c * (1 / (1 + np.exp(-(np.log(ratio) + 8) / 1.6))) ** gamma1 * size**-gamma2 if ratio else 0.0
+    return floor + a * size**-alpha + b * tokens**-beta + harm
+
+
+def write_private_study(
+    runs: Path,
+    *,
+    ratios: Sequence[float | None] = (None, 0.003, 0.01, 0.03),
+    topologies: Sequence[str] = ("federated",),
+    sizes: Sequence[str] = tuple(RUNGS),
+    budgets: Sequence[int] = (204_800, 819_200),
+    noise: float = 0.0,
+    shift: float = 0.0,
+    **privacy: float,
+) -> Path:
+    """Records on the surface, at each noise-batch ratio; None is training without privacy.
+
+    A private run draws 10 tokens of 32 patients at each replica's step, a few more or fewer by seed.
+    """
+    for topology in topologies:
+        above = 1 + shift * (topology == "federated")
+        for size in sizes:
+            for seed in (0, 1):
+                for budget in budgets:
+                    for ratio in ratios:
+                        replicas = 1 if topology == "centralised" else 4
+                        expected = budget // 4096 * replicas * 10 * PRIVATE_PATIENTS
+                        tokens = budget if ratio is None else expected
+                        off = noise * generator(0, size, seed, budget, str(ratio)).normal()
+                        loss = above * private_loss(RUNGS[size], tokens, ratio or 0.0) * np.exp(off)
+                        setting = {
+                            "mechanism": "dp-sgd",
+                            "patients": PRIVATE_PATIENTS,
+                            "noise-multiplier": (ratio or 0.0) * PRIVATE_PATIENTS,
+                            **privacy,
+                        }
+                        write_run(
+                            runs,
+                            loss=float(loss),
+                            size=size,
+                            seed=seed,
+                            topology=topology,
+                            tokens=budget,
+                            privacy=None if ratio is None else setting,
+                            drawn=None if ratio is None else expected + (-1) ** seed * len(size) * 97,
+                        )
+    return runs
+
+
+@pytest.fixture(scope="session")
+def make_private_study() -> Callable[..., Path]:
+    """``write_private_study``: records on a made-up private surface."""
+    return write_private_study
+
+
+@pytest.fixture(scope="session")
+def private_study(tmp_path_factory) -> Path:
+    """Five sizes, two seeds, two budgets, three noise-batch ratios and none; losses are exact."""
+    return write_private_study(tmp_path_factory.mktemp("private") / "runs")
+
+
+@pytest.fixture(scope="session")
+def private_law() -> tuple[float, ...]:
+    """E, A, B, C, alpha, beta, gamma1, gamma2 of the private surface."""
+    return PRIVATE_LAW
+
+
+@pytest.fixture(scope="session")
+def private_surface() -> Callable[[float, float, float], float]:
+    """``private_loss``: the surface itself."""
+    return private_loss

@@ -15,7 +15,13 @@ from analysis.planner.consortium import Consortium, Privacy, Shard, read_shards
 from analysis.planner.evidence import gather_evidence
 from analysis.planner.joining import joining
 from analysis.planner.law_optimum import law_optimum
-from analysis.planner.noise import accountant, averaged_ratio, noise_multiplier, site_noises
+from analysis.planner.noise import (
+    accountant,
+    averaged_ratio,
+    noise_multiplier,
+    ratio_of_equal_sites,
+    site_noises,
+)
 from analysis.planner.outlook import outlook_by_name
 from analysis.planner.plan import make_plan
 from analysis.planner.planning import plan_training
@@ -234,7 +240,7 @@ def test_size_under_privacy_is_chosen_with_the_noise(private_evidence):
     best = int(np.argmin(truth))
     assert made.choice.size == pytest.approx(size[best], rel=0.25)
     chosen = np.array([made.choice.size]), np.array([made.choice.tokens])
-    there = surface("FedAvg", *chosen) + costs_of_noise(averaged_ratio(made.noises), chosen[0])
+    there = surface("FedAvg", *chosen) + costs_of_noise(ratio_of_equal_sites(made.noises, 4), chosen[0])
     assert there[0] == pytest.approx(truth[best], rel=1e-3)
     assert made.private.mean.estimate == pytest.approx(there[0], rel=0.01)
     without = choose_size(private_evidence.arms["FedAvg"], private_evidence, 1e12)
@@ -250,7 +256,9 @@ def test_noise_between_the_accountants_answers_is_interpolated_well(private_evid
     consortium = Consortium(SHARDS, 1e12, Privacy(2.0, 1e-4))
     arm = private_arm(private_evidence, "FedAvg", consortium, consortium.privacy, LARGE_BATCHES)
     tokens = float(np.sqrt(arm.budgets[2] * arm.budgets[3]))
-    exact = averaged_ratio(site_noises(consortium, consortium.privacy, 16_384, LARGE_BATCHES.steps(tokens)))
+    noises = site_noises(consortium, consortium.privacy, 16_384, LARGE_BATCHES.steps(tokens))
+    exact = ratio_of_equal_sites(noises, LARGE_BATCHES.replicas)
+    assert exact == pytest.approx(noises[0].ratio)
     assert arm.ratio(np.array([tokens]))[0] == pytest.approx(exact, rel=0.01)
 
 
