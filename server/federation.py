@@ -74,6 +74,7 @@ def run_federation(grid: Grid, config: RunConfig, records: Path) -> Path:
     else:
         arrays = initial_arrays(config, roster.vocabulary_size)
         snapshot = Snapshot(Progress(sites=roster.sites), arrays, {})
+    strategy.require_rounds(config.rounds - snapshot.progress.server_round)
 
     def keep(following: Snapshot) -> None:
         # The table first: a crash in between leaves a row too many, which resuming replaces.

@@ -13,7 +13,7 @@ from strategies.accumulator import WeightedMean
 from strategies.clipped_sum import ClippedSum
 from strategies.guarded import Float64, Guard, GuardedStrategy
 from strategies.screening import Contract
-from wardlaw.errors import CheckpointError, RoundError
+from wardlaw.errors import CheckpointError, ConfigError, RoundError
 from wardlaw.privacy.client_level import ClientLevel
 from wardlaw.privacy.releases import Releases
 
@@ -62,6 +62,22 @@ class ClippedMean(GuardedStrategy):
     ) -> tuple[Float64, dict[str, Float64]]:
         """Follow the mean update, which stands in the place of the mean model."""
         return model + self.server_learning_rate * mean, {}
+
+    def require_rounds(self, rounds: int) -> None:
+        """Refuse a run whose models would pass the limit of epsilon.
+
+        Raises
+        ------
+        ConfigError
+        """
+        following = len(self.releases) + rounds
+        if not self.privacy.allows(following):
+            cost = self.privacy.epsilon(following)
+            raise ConfigError(
+                f"{following} models would cost a client-level epsilon of {cost:.3f}, "
+                f"above strategy.epsilon-limit = {self.privacy.epsilon_limit:g}",
+                remedy="Plan more noise or fewer rounds",
+            )
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid

@@ -109,6 +109,15 @@ class GuardedStrategy(Strategy):
         """Settings that the sites need to know for this strategy."""
         return {}
 
+    def require_rounds(self, rounds: int) -> None:
+        """Refuse at the start a run that a limit of the strategy's own would end before its last round.
+
+        Parameters
+        ----------
+        rounds : int
+            That are left.
+        """
+
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> list[Message]:

@@ -281,6 +281,16 @@ def test_a_federation_of_records_trains_privately_patient_by_patient(random_fede
     assert sum(event.steps for event in ledger_of(participating_policies(config)[0]).events()) == STEPS
 
 
+def test_a_run_whose_rounds_would_pass_the_limit_of_the_server_does_not_begin(federate, tmp_path):
+    changes = {
+        "strategy.name": "clipped-mean",
+        "strategy.weighting": "uniform",
+        "strategy.epsilon-limit": 0.5,
+    }
+    with pytest.raises(ConfigError, match="2 models would cost a client-level epsilon"):
+        run_in_process(config_of(federate(), changes), tmp_path / "runs")
+
+
 @pytest.mark.parametrize("name", ["clipped-mean", "adaptive-clip"])
 def test_a_federation_that_hides_whole_sites_runs_and_keeps_its_key_out_of_the_record(
     federate, tmp_path, name
@@ -293,5 +303,9 @@ def test_a_federation_that_hides_whole_sites_runs_and_keeps_its_key_out_of_the_r
     }
     folder = run_in_process(config_of(federate(), changes), tmp_path / "runs")
     assert math.isfinite(load_record(folder).result.loss_per_token)
+    rounds = pl.read_parquet(folder / "rounds.parquet")
+    assert rounds["releases"].to_list() == [1, 2]
+    assert 0 < rounds["client_epsilon"][0] < rounds["client_epsilon"][1]
+    assert rounds["noise_std"].min() > 0
     assert not list(folder.rglob("privacy.key"))
     assert list((tmp_path / "runs" / ".server-private").rglob("privacy.key"))

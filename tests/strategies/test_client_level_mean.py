@@ -16,7 +16,7 @@ from strategies.registry import build_strategy
 from tests.strategies.private_rounds import SHARDS, SITES, clipped_mean, loop_mean, site_models, start
 from tests.strategies.replies import FINGERPRINT, ask, play_round, reply_content
 from wardlaw.config.strategy import StrategySection
-from wardlaw.errors import RoundError
+from wardlaw.errors import ConfigError, RoundError
 from wardlaw.privacy.client_level import ClientLevel
 from wardlaw.privacy.events import Gaussian
 
@@ -154,6 +154,17 @@ def test_it_stops_before_the_limit(tmp_path):
     assert 1.0 < strategy.figures()["client_epsilon"] <= 2.0
     with pytest.raises(RoundError, match=r"above strategy\.epsilon-limit = 2"):
         play_round(strategy, model, {"ash": (model, 10)}, server_round=affordable + 1)
+
+
+def test_a_run_that_the_limit_would_end_is_refused_before_it_starts(tmp_path):
+    strategy = clipped_mean(tmp_path, noise=2.15, limit=2.0)
+    affordable = max(count for count in range(20) if strategy.privacy.epsilon(count) <= 2.0)
+    strategy.require_rounds(affordable)
+    with pytest.raises(ConfigError, match=rf"{affordable + 1} models would cost .* Plan more noise"):
+        strategy.require_rounds(affordable + 1)
+    play_round(strategy, start(), {"ash": (start(), 10)})
+    with pytest.raises(ConfigError, match="Plan more noise"):
+        strategy.require_rounds(affordable)
 
 
 @pytest.mark.parametrize(
