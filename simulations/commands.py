@@ -15,6 +15,7 @@ from simulations.downstream import Generation, evaluate_downstream
 from simulations.federation_folder import federation_digest, load_federation
 from simulations.prepare import prepare_federation
 from simulations.runner import StudyOutcome, run_once, run_study
+from simulations.stand_in import stand_in_study
 from simulations.study import Study, load_study
 from simulations.transfer import evaluate_transfer
 from simulations.workers import Outcome
@@ -73,9 +74,16 @@ def study(
     out: Annotated[Path, typer.Option(help="Folder of run records.")],
     sites: SitesOption = "",
     workers: Annotated[int, typer.Option(help="Runs at the same time.")] = os.cpu_count() or 1,
+    tan: Annotated[
+        int,
+        typer.Option(
+            help="Replace each private run by a stand-in with 1/K of its patients a step and noise."
+        ),
+    ] = 1,
 ) -> None:
     """Compute the runs of a study that are not finished; interrupt and repeat at will."""
     grid = load_study(file, _pinned(federation, out, sites))
+    grid = stand_in_study(grid, tan) if tan != 1 else grid
     outcome = _show_progress(grid, out, workers)
     typer.echo(
         f"{outcome.finished_now} runs computed, {outcome.finished_before} were there, "
