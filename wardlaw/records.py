@@ -6,6 +6,8 @@
     steps.parquet       a row a replica and optimiser step
     rounds.parquet      a row a round (federated) or checkpoint (otherwise)
     evaluation.parquet  a row a site: sums of the final evaluation
+    privacy.json, .txt  what the run promises about its patients (wardlaw.privacy.statement)
+    audit.json          what attackers learnt of them, if anybody tried
     result.json         the run's totals; present only when the run is finished
     models/             final models, one a replica, as transformers loads them
     checkpoints/        what the run needs to resume
