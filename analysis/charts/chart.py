@@ -4,6 +4,7 @@ Two renderers read it: ``matplotlib_figure`` for paper and ``plotly_figure`` for
 knows what the numbers are about.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -15,6 +16,7 @@ _MOST_COLUMNS = 4
 # Letters of a title that four columns have room for.
 _LONG_TITLE = 26
 _CROWD = 100
+_MOST_VALUES = 8
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,8 @@ class Axis:
         Names of the positions 0, 1, ..., where it has no numbers.
     from_zero : bool
         Whether zero is always in sight.
+    zero : float
+        Where zero stands on a log axis, which then is labelled at its values, or at decades; 0 for nowhere.
     """
 
     label: str
@@ -42,6 +46,16 @@ class Axis:
     values: tuple[float, ...] = ()
     names: tuple[str, ...] = ()
     from_zero: bool = False
+    zero: float = 0.0
+
+    @property
+    def ticks_with_zero(self) -> dict[float, str]:
+        """Labels of a log axis that has a place for zero."""
+        values = sorted({value for value in self.values if value != self.zero})
+        if len(values) > _MOST_VALUES:
+            first, last = (math.log10(end) for end in (values[0], values[-1]))
+            values = [10.0**decade for decade in range(math.ceil(first), math.floor(last) + 1)]
+        return {self.zero: "0"} | {value: f"{value:.3g}" for value in values}
 
 
 @dataclass(frozen=True)

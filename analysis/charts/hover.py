@@ -27,6 +27,8 @@ def hover_texts(series: Series, facet: Facet) -> list[str]:
 def _value(axis: Axis, value: float) -> str:
     if axis.names:
         return escape(axis.names[min(max(round(value), 0), len(axis.names) - 1)])
+    if axis.zero and value == axis.zero:
+        return f"{escape(axis.label)}: 0"
     shown = f"{value:,.0f}" if axis.counts and value < 1e9 else significant(value, _DIGITS)
     return f"{escape(axis.label)}: {shown}"
 

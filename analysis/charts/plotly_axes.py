@@ -102,6 +102,9 @@ def reference_label(reference: Reference, facet: Facet, place: str) -> Mapping[s
 
 def _log_ticks(axis: Axis, labels: int) -> dict[str, Any]:
     """Counts at the axis's own values where they are few; else at 1, 2, 5 of each decade, or at decades."""
+    if axis.zero:
+        placed = axis.ticks_with_zero
+        return {"tickmode": "array", "tickvals": list(placed), "ticktext": list(placed.values())}
     values = sorted(set(axis.values))
     if axis.counts and 0 < len(values) <= MOST_LABELS:
         return {"tickmode": "array", "tickvals": values, "ticktext": [count(value) for value in values]}

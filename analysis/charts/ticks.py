@@ -5,6 +5,7 @@ from itertools import pairwise
 
 from matplotlib.axis import Axis as DrawnAxis
 from matplotlib.ticker import (
+    FixedFormatter,
     FixedLocator,
     FuncFormatter,
     LogFormatterSciNotation,
@@ -38,6 +39,12 @@ def log_ticks(drawn: DrawnAxis, axis: Axis, low: float, high: float, inches: flo
     inches : float
         Its length.
     """
+    if axis.zero:
+        placed = axis.ticks_with_zero
+        drawn.set_major_locator(FixedLocator(list(placed)))
+        drawn.set_major_formatter(FixedFormatter(list(placed.values())))
+        drawn.set_minor_locator(NullLocator())
+        return
     decades = math.log10(high / low)
     values = sorted(set(axis.values))
     apart = all(

@@ -12,6 +12,7 @@ from analysis.planner.consortium import Consortium, Privacy
 from analysis.planner.evidence import Evidence
 from analysis.planner.noise import ratio_of_equal_sites, site_noises
 from analysis.planner.schedule import Habits
+from analysis.tables.noise_axis import on_the_surface
 from wardlaw.errors import RecordError
 
 PRIVATE = "federated and private"
@@ -65,7 +66,9 @@ def private_arm(
     """
     if name not in evidence.private:
         raise RecordError("no run was private: what the noise costs in loss cannot be told from these runs")
-    rows = evidence.private[name].with_columns(pl.col("S").fill_null(0.0))
+    found = evidence.private[name]
+    known = found.filter(on_the_surface()) if {"noise", "surface"} <= set(found.columns) else found
+    rows = known.with_columns(pl.col("S").fill_null(0.0))
     fit = fit_arm(rows, PRIVATE, Private, replicates=evidence.replicates, seed=evidence.seed)
     ends = rows["D"].to_numpy().min(), rows["D"].to_numpy().max()
     budgets = np.unique(np.geomspace(*ends, _BUDGETS).clip(*ends))

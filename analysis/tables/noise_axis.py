@@ -3,6 +3,8 @@
 from collections import defaultdict
 from collections.abc import Mapping
 
+import polars as pl
+
 from wardlaw.config import RunConfig, to_flat
 from wardlaw.config.flat import Scalar
 
@@ -25,6 +27,17 @@ def noise_ratio(config: RunConfig) -> float:
 def noise_name(config: RunConfig) -> str:
     """``S = 0.01`` of a private run, and so of one that clips without noise; else empty."""
     return f"S = {noise_ratio(config):.4g}" if config.privacy.private else ""
+
+
+def on_the_surface() -> pl.Expr:
+    """Which rows of run records lie on their surface L(N, D, S).
+
+    At S = 0 these are runs that clip without noise, of which the noisy ones differ in nothing else. Runs
+    without privacy train otherwise (no clipping, whole batches): they stand for S = 0 only where none
+    clip without noise.
+    """
+    clips_quietly = (pl.col("noise") == "S = 0").any().over("surface")
+    return ~((pl.col("noise") == "") & clips_quietly)
 
 
 def curve_name(surface: str, noise: str) -> str:

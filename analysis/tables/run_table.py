@@ -9,6 +9,7 @@ import polars as pl
 
 from analysis.tables.columns import ANY_SIGN, LETTERS, MAY_BE_ZERO, derive_letters, name_letters
 from analysis.tables.measures import Measure
+from analysis.tables.noise_axis import on_the_surface
 from analysis.tables.records import LOSSES, LeftOut, load_runs
 from wardlaw.errors import RecordError
 
@@ -259,11 +260,14 @@ def read_runs(path: Path | str, columns: Mapping[str, str] | None = None, *, uni
 
 def _from_records(folder: Path, columns: Mapping[str, str], unit: str) -> RunTable:
     runs = load_runs(folder)
-    named = {"L": LOSSES[unit], **columns}
+    named = {"S": "noise_batch_ratio", "L": LOSSES[unit], **columns}
     several = "arm" if len(runs.arms) > 1 else ""
     # One replica is averaged with nobody: its local steps are any number, and laws of H take 1.
     alone = pl.when(pl.col("replicas") == 1).then(pl.col("local_steps").fill_null(1))
-    rows = runs.table.with_columns(H=alone.otherwise(pl.col("local_steps")))
+    rows = runs.table.with_columns(
+        H=alone.otherwise(pl.col("local_steps")),
+        noise_batch_ratio=pl.when(on_the_surface()).then(pl.col("noise_batch_ratio")),
+    )
     measures = {measure.objective: measure for measure in runs.measures}
     table = _lettered(rows, named, str(folder), runs.left_out, several)
     ecg = [
@@ -271,8 +275,10 @@ def _from_records(folder: Path, columns: Mapping[str, str], unit: str) -> RunTab
         for measure in runs.measures
         if measure.sample == "sample"
     ]
+    beside = int(rows["noise_batch_ratio"].null_count())
+    off = [f"{beside} runs without privacy have no S, since others clip without noise at S = 0"]
     surface = "surface" if several else ""
-    return replace(table, surface=surface, measures=measures, unit=unit).noting(*ecg)
+    return replace(table, surface=surface, measures=measures, unit=unit).noting(*ecg, *off * bool(beside))
 
 
 def _lettered(
