@@ -8,17 +8,22 @@ from wardlaw.config import RunConfig
 # By name, since Opacus takes seconds to import and most runs do not use it.
 ENGINES = {
     "loop": ("client.privacy.patient_loop", "patient_loop"),
-    "batched": ("client.privacy.per_sample.batched", "batched"),
     "hooks": ("client.privacy.opacus_engines", "hooks"),
     "ghost": ("client.privacy.opacus_engines", "ghost"),
     "fast-gradient": ("client.privacy.opacus_engines", "fast_gradient"),
 }
-AUTOMATIC = {"ehr": "loop", "ecg": "batched"}
+BATCHED = {
+    "ehr": ("client.privacy.per_sample.packed", "packed"),
+    "ecg": ("client.privacy.per_sample.batched", "batched"),
+}
 
 
 def engine_of(config: RunConfig) -> Engine:
     """What computes clipped gradients in a run."""
-    named = config.privacy.engine
-    module, name = ENGINES[AUTOMATIC[config.model.reads] if named == "auto" else named]
+    wanted = config.privacy.engine
+    if wanted == "auto":
+        # Within compiled blocks layers cannot be watched.
+        wanted = "loop" if config.train.compile else "batched"
+    module, name = BATCHED[config.model.reads] if wanted == "batched" else ENGINES[wanted]
     engine: Engine = getattr(import_module(module), name)
     return engine

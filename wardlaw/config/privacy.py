@@ -30,9 +30,9 @@ class PrivacySection(Section):
         Most windows of ``model.context`` that a patient contributes to a step; a patient's loss is the
         mean over them.
     engine : {"auto", "loop", "batched", "hooks", "ghost", "fast-gradient"}
-        What computes clipped gradients: ``loop`` takes patients one by one, ``batched`` all in one
-        backward pass, the others are Opacus's. All give the same sums; ``auto`` is ``loop`` for the
-        decoder and ``batched`` for ECG.
+        What computes clipped gradients: ``loop`` takes patients one by one, ``batched`` several in one
+        backward pass, the others are Opacus's. All give the same sums; ``auto`` is ``batched``, and
+        ``loop`` for a compiled decoder.
     delta : float
         delta of the epsilon that a run's record reports. A site's own budget has its own.
     stands_for : int

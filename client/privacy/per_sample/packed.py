@@ -1,0 +1,92 @@
+"""Clipped gradients of a decoder's patients, packed end to end."""
+
+from collections.abc import Sequence
+
+import torch
+
+from client.privacy.clipping import Clipping
+from client.privacy.engine import PatientGradients
+from client.privacy.patient_loop import patient_loop
+from client.privacy.per_sample.decoder_pass import has_rules, losses_and_shares
+from client.privacy.per_sample.patient_rows import PatientRows
+from models.ehr.decoder import Decoder
+from models.ehr.packed import PackedBatch
+from models.model import Batch, Model
+
+TOGETHER = 512
+"""Tokens of the patients of one pass: with more it takes more memory and hardly less time."""
+
+CANCELLED = 1 / 32
+"""Least square of a norm, relative to its terms, that float32 tells to 1e-5."""
+
+
+def packed(
+    model: Model, patients: Sequence[Batch], clipping: Clipping, precision: torch.dtype = torch.float32
+) -> PatientGradients:
+    """Add the sum of the patients' clipped gradients; parameters and result are those of ``Engine``.
+
+    Patients of about one length share a forward and a backward pass of at most ``TOGETHER`` tokens;
+    a longer one has a pass of its own. Taken by ``patient_loop`` are patients whose norm is not finite
+    or is what is left of rows that cancel, and all patients of a model with a layer that has no rule.
+    """
+    windows = [patient for patient in patients if isinstance(patient, PackedBatch)]
+    if not has_rules(model) or len(windows) < len(patients):
+        return patient_loop(model, patients, clipping, precision)
+    for weight in model.parameters():
+        weight.grad = torch.zeros_like(weight) if weight.grad is None else weight.grad
+    losses, norms = torch.empty(2, len(patients), device=weight.device, dtype=weight.dtype)
+    unsure: list[int] = []
+    for places in passes([len(patient.tokens) for patient in windows]):
+        known = _add_clipped(model, [windows[place] for place in places], clipping, precision)
+        losses[places], norms[places] = known.losses, known.norms
+        unsure += [place for place, norm in zip(places, known.norms.tolist(), strict=True) if norm != norm]
+    if unsure:
+        known = patient_loop(model, [windows[place] for place in unsure], clipping, precision)
+        losses[unsure], norms[unsure] = known.losses, known.norms
+    return PatientGradients(losses, norms)
+
+
+def passes(sizes: Sequence[int]) -> list[list[int]]:
+    """Places of the patients of each pass, the longest first.
+
+    Examples
+    --------
+    >>> passes([200, 100, 600, 300])
+    [[2], [3, 0], [1]]
+    """
+    found: list[list[int]] = []
+    room = 0
+    for place in sorted(range(len(sizes)), key=lambda place: -sizes[place]):
+        if sizes[place] > room:
+            found.append([])
+            room = TOGETHER
+        found[-1].append(place)
+        room -= sizes[place]
+    return found
+
+
+def _add_clipped(
+    model: Decoder, patients: Sequence[PackedBatch], clipping: Clipping, precision: torch.dtype
+) -> PatientGradients:
+    """Add patients' clipped gradients in one pass; an uncertain norm is no number, and adds nothing."""
+    batch = joined(patients)
+    rows = PatientRows([len(patient.tokens) for patient in patients], batch.tokens.device)
+    losses, shares = losses_and_shares(model, batch, rows, precision)
+    squares = torch.stack([share.squares for share in shares]).sum(0)
+    terms = torch.stack([share.terms for share in shares]).sum(0)
+    certain = torch.isfinite(squares) & (squares >= CANCELLED * terms)
+    norms = torch.where(certain, squares, torch.nan).sqrt()
+    factors = clipping.factors(norms)
+    for share in shares:
+        share.add(factors)
+    return PatientGradients(losses, norms)
+
+
+def joined(patients: Sequence[PackedBatch]) -> PackedBatch:
+    """All patients' windows, one patient after the other."""
+    return PackedBatch(
+        tokens=torch.cat([patient.tokens for patient in patients]),
+        targets=torch.cat([patient.targets for patient in patients]),
+        positions=torch.cat([patient.positions for patient in patients]),
+        segments=tuple(length for patient in patients for length in patient.segments),
+    )

@@ -1,0 +1,149 @@
+"""What a decoder's parameters add to the gradients of the patients of a packed batch.
+
+The gradient of a matrix is a sum of outer products of a row of inputs and a row of the output's
+gradient. For short patients its norm follows from the inner products of their rows ("ghost norm",
+Goodfellow, arXiv 1510.01799; Li et al., arXiv 2110.05679, section 4), and the clipped sum of all
+is one product ("book-keeping", Bu et al., arXiv 2210.00038). For long ones the gradient itself costs less.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from client.privacy.per_sample.contribution import widened
+from client.privacy.per_sample.patient_rows import PatientRows
+
+Outputs = Sequence[tuple[Tensor, Tensor]]
+"""Matrices (O, I) that multiply the same inputs, each with the gradient (T, O) of its output."""
+
+GRADIENT_COST = 64
+"""Multiply-adds in whose time one number of a gradient is written, measured and added."""
+
+
+class Share(Protocol):
+    """What some parameters add to the gradients of n patients."""
+
+    @property
+    def squares(self) -> Tensor:
+        """Square of each patient's L2 norm: (n,)."""
+
+    @property
+    def terms(self) -> Tensor:
+        """What the squares would be if a patient's rows were orthogonal: (n,).
+
+        Rounding errors are of its size: where rows cancel, little is known of the square.
+        """
+
+    def add(self, factors: Tensor) -> None:
+        """Add the patients' gradients times ``factors`` (n,) to the parameters' ``grad``.
+
+        A patient with factor 0 adds nothing, even where its gradient is not finite.
+        """
+
+
+def matrix_shares(rows: PatientRows, inputs: Tensor, outputs: Outputs) -> list[Share]:
+    """Shares of matrices that multiply the same ``inputs`` (T, I), whichever way is cheaper."""
+    # What autocast multiplies has the precision of the output's gradient.
+    inputs = widened(inputs.to(outputs[0][1].dtype))
+    outputs = [(weight, widened(gradient)) for weight, gradient in outputs]
+    if products_are_cheaper(rows.longest, [weight for weight, _ in outputs]):
+        return [RowShare(rows, inputs, outputs, *squares_of_rows(rows, inputs, outputs))]
+    parts = inputs.split_with_sizes(rows.sizes)
+    return [
+        GradientShare(
+            weight, [g.mT @ x for g, x in zip(gradient.split_with_sizes(rows.sizes), parts, strict=True)]
+        )
+        for weight, gradient in outputs
+    ]
+
+
+def products_are_cheaper(rows: int, weights: Sequence[Tensor]) -> bool:
+    """Whether products of each two of a patient's ``rows`` cost less than gradients of ``weights`` (O, I)."""
+    columns = weights[0].shape[1] + sum(len(weight) for weight in weights)
+    return rows**2 * columns < GRADIENT_COST * sum(weight.numel() for weight in weights)
+
+
+def squares_of_rows(rows: PatientRows, inputs: Tensor, outputs: Outputs) -> tuple[Tensor, Tensor]:
+    """``squares`` and ``terms`` of ``Share``, from inner products of each two of a patient's rows."""
+    left = rows.own_products(inputs)
+    right = rows.products(outputs[0][1])
+    for _, gradient in outputs[1:]:
+        right += rows.products(gradient)
+    diagonals = (products.diagonal(dim1=1, dim2=2) for products in (left, right))
+    return torch.linalg.vecdot(left.flatten(1), right.flatten(1)), torch.linalg.vecdot(*diagonals)
+
+
+@dataclass(frozen=True, eq=False)
+class RowShare:
+    """Matrices whose gradients are never made, only their weighted sum."""
+
+    rows: PatientRows
+    inputs: Tensor
+    outputs: Outputs
+    squares: Tensor
+    terms: Tensor
+
+    def add(self, factors: Tensor) -> None:
+        """Add one product a matrix, over all patients' rows."""
+        by_row = factors[self.rows.owners]
+        inputs = times(self.inputs, by_row)
+        for weight, gradient in self.outputs:
+            kept = gradient if bool(by_row.all()) else times(gradient, (by_row != 0).to(by_row.dtype))
+            gradient_of(weight).addmm_(kept.mT, inputs)
+
+
+class GradientShare:
+    """A parameter's gradients themselves, one a patient."""
+
+    def __init__(self, weight: Tensor, gradients: Sequence[Tensor]) -> None:
+        self._weight, self._gradients = weight, gradients
+        self.squares = torch.stack([torch.linalg.vector_norm(gradient) for gradient in gradients]).square()
+        self.terms = self.squares
+
+    def add(self, factors: Tensor) -> None:
+        """Add those that are not dropped."""
+        total = gradient_of(self._weight)
+        for gradient, factor in zip(self._gradients, factors.tolist(), strict=True):
+            if factor:
+                total.add_(gradient, alpha=factor)
+
+
+class TableShare:
+    """An embedding's gradients: a row for each token that a patient has, however often.
+
+    Parameters
+    ----------
+    rows : PatientRows
+    table : Tensor, (V, d)
+    tokens : Tensor, (T,) int64
+    gradient : Tensor, (T, d)
+        Of what was looked up.
+    """
+
+    def __init__(self, rows: PatientRows, table: Tensor, tokens: Tensor, gradient: Tensor) -> None:
+        pairs, places = torch.unique(rows.owners * len(table) + tokens, return_inverse=True)
+        self._table, self._tokens, self._owners = table, pairs % len(table), pairs // len(table)
+        gradient = widened(gradient)
+        self._sums = gradient.new_zeros(len(pairs), gradient.shape[1]).index_add_(0, places, gradient)
+        squares = torch.linalg.vecdot(self._sums, self._sums)
+        self.squares = squares.new_zeros(len(rows)).index_add_(0, self._owners, squares)
+        self.terms = self.squares
+
+    def add(self, factors: Tensor) -> None:
+        """Add each patient's rows where their tokens have theirs."""
+        gradient_of(self._table).index_add_(0, self._tokens, times(self._sums, factors[self._owners]))
+
+
+def times(rows: Tensor, factors: Tensor) -> Tensor:
+    """Rows (T, C) times factors (T,), zero where the factor is: infinity times 0 is not 0."""
+    product = rows * factors[:, None]
+    return product if bool(factors.all()) else torch.where((factors != 0)[:, None], product, 0)
+
+
+def gradient_of(weight: Tensor) -> Tensor:
+    """The tensor that is added to."""
+    assert weight.grad is not None
+    return weight.grad
