@@ -125,6 +125,11 @@ class RunConfig(Section):
                 f"privacy.mechanism = 'dp-sgd' cannot hold for "
                 f"objective.name = '{self.objective.name}': {reason}"
             )
+        if self.run.topology == "federated" and not self.privacy.noise_multiplier:
+            raise ValueError(
+                "privacy.noise-multiplier = 0 hides nobody, so no site's ledger can note it; set it above 0, or "
+                "privacy.mechanism = 'none'"
+            )
         return self
 
     @model_validator(mode="after")
