@@ -8,13 +8,11 @@ from wardlaw.config import RunConfig
 # By name, since Opacus takes seconds to import and most runs do not use it.
 ENGINES = {
     "loop": ("client.privacy.patient_loop", "patient_loop"),
+    "batched ehr": ("client.privacy.per_sample.packed", "packed"),
+    "batched ecg": ("client.privacy.per_sample.batched", "batched"),
     "hooks": ("client.privacy.opacus_engines", "hooks"),
     "ghost": ("client.privacy.opacus_engines", "ghost"),
     "fast-gradient": ("client.privacy.opacus_engines", "fast_gradient"),
-}
-BATCHED = {
-    "ehr": ("client.privacy.per_sample.packed", "packed"),
-    "ecg": ("client.privacy.per_sample.batched", "batched"),
 }
 
 
@@ -24,6 +22,6 @@ def engine_of(config: RunConfig) -> Engine:
     if wanted == "auto":
         # Within compiled blocks layers cannot be watched.
         wanted = "loop" if config.train.compile else "batched"
-    module, name = BATCHED[config.model.reads] if wanted == "batched" else ENGINES[wanted]
+    module, name = ENGINES[f"batched {config.model.reads}" if wanted == "batched" else wanted]
     engine: Engine = getattr(import_module(module), name)
     return engine
