@@ -4,6 +4,7 @@ import polars as pl
 
 from analysis.fits.fit import determines_exponent
 from analysis.report.findings import Findings, of_arms
+from analysis.report.privacy_sentences import privacy_cautions
 from analysis.tables.records import Runs
 from analysis.uncertainty.interval_text import interval_text
 from analysis.wording import count
@@ -94,7 +95,7 @@ def cautions(runs: Runs, findings: Findings) -> list[str]:
         found.append(
             f"Losses are on the {runs.evaluated} split: those of the tuning split may have chosen settings."
         )
-    return found + _moving_targets(runs)
+    return found + privacy_cautions(findings.privacy) + _moving_targets(runs)
 
 
 def _moving_targets(runs: Runs) -> list[str]:

@@ -12,6 +12,7 @@ from analysis.fits.fit import Fit, determines_exponent, fit_sample
 from analysis.laws.chinchilla import Chinchilla
 from analysis.laws.law import ScalingLaw
 from analysis.laws.power_law import PowerLaw, PurePowerLaw
+from analysis.privacy.findings import PrivacyFindings, analyse_privacy
 from analysis.report.families import FamilyContrast, contrast_families
 from analysis.report.sweeps import Sweep, find_sweeps
 from analysis.solvers.objective import LOG_SQUARES
@@ -65,6 +66,8 @@ class Findings:
         At the largest size: arms against each hospital's own model on its own patients.
     sweeps : tuple of Sweep
         Of settings that split arms.
+    privacy : PrivacyFindings
+        Of the arms that have runs at several noise-batch ratios.
     replicates : int
     """
 
@@ -81,6 +84,7 @@ class Findings:
     families: tuple[FamilyContrast, ...]
     at_home: tuple[AtHome, ...]
     sweeps: tuple[Sweep, ...]
+    privacy: PrivacyFindings
     replicates: int
 
     @property
@@ -158,6 +162,7 @@ def analyse(
             )
         ),
         sweeps=find_sweeps(runs, loss),
+        privacy=analyse_privacy(runs, loss, replicates=replicates, seed=seed),
         replicates=replicates,
     )
 

@@ -18,6 +18,7 @@ from analysis.report.loss_axes import (
     training_axes,
 )
 from analysis.report.panel import Panel
+from analysis.report.privacy_panels import privacy_panels
 from analysis.report.sentences import best_settings, interval_method
 from analysis.report.sweeps import Sweep
 from analysis.report.task_panel import task_panel
@@ -32,6 +33,7 @@ def build_panels(runs: Runs, findings: Findings) -> list[Panel]:
     panels = (
         *(_sweep(sweep) for sweep in findings.sweeps),
         _loss_by_size(runs, findings),
+        *privacy_panels(runs, findings),
         _gaps(runs, findings),
         *family_panels(findings.families),
         _loss_by_tokens(runs, findings),

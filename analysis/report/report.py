@@ -51,6 +51,7 @@ class Report:
             "fits": [fit.to_json() for fit in findings.fits],
             "not_fitted": [asdict(refusal) for refusal in findings.refusals],
             "exponent_differences": {arm: asdict(value) for arm, value in findings.differences.items()},
+            "privacy": findings.privacy.to_json(),
             "families": [one.to_json() for one in findings.families],
             "gap_closed_percent": {arm: asdict(value) for arm, value in findings.closed.items()},
             "at_home": [asdict(compared) for compared in findings.at_home],

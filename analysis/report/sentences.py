@@ -4,6 +4,7 @@ from collections.abc import Collection
 from typing import Any
 
 from analysis.report.findings import Findings, of_arms
+from analysis.report.privacy_sentences import privacy_sentences
 from analysis.report.sweeps import Sweep
 from analysis.tables.measures import Measure
 from analysis.tables.peers import Peers
@@ -40,6 +41,7 @@ def headline(runs: Runs, findings: Findings) -> list[str]:
         *(text for peers in runs.peers for text in _at_the_largest_size(runs, peers, findings)),
         *_at_home(findings),
         *(text for peers in runs.peers for text in _exponents(peers, findings)),
+        *privacy_sentences(findings.privacy),
         *(best_settings(sweep) for sweep in findings.sweeps),
     ]
     return sentences or _only_losses(runs, findings)

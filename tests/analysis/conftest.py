@@ -188,6 +188,7 @@ def write_private_study(
     budgets: Sequence[int] = (204_800, 819_200),
     noise: float = 0.0,
     shift: float = 0.0,
+    scale: float = 1.0,
     **privacy: float,
 ) -> Path:
     """Records on the surface, at each noise-batch ratio; None is training without privacy.
@@ -195,7 +196,7 @@ def write_private_study(
     A private run draws 10 tokens of 32 patients at each replica's step, a few more or fewer by seed.
     """
     for topology in topologies:
-        above = 1 + shift * (topology == "federated")
+        above = scale * (1 + shift * (topology == "federated"))
         for size in sizes:
             for seed in (0, 1):
                 for budget in budgets:

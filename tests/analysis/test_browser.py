@@ -127,13 +127,14 @@ def browser(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def pages(study, tmp_path_factory):
+def pages(study, private_study, tmp_path_factory):
     folder = tmp_path_factory.mktemp("pages")
     table = folder / "runs.csv"
     read_runs(study).rows.select("arm", "N", "D", "L", "seed").write_csv(table)
     asked = TableRequest(laws=["power"], group="arm", replicates=100)
     return {
         "study": write_report(build_report(study, replicates=100), folder / "study"),
+        "private": write_report(build_report(private_study, replicates=100), folder / "private"),
         "table": write_table_report(build_table_report(read_runs(table), asked), folder / "table"),
     }
 
@@ -147,7 +148,7 @@ def test_a_page_that_asks_and_complains_is_caught(browser, tmp_path):
     assert browser.complaints
 
 
-@pytest.mark.parametrize("kind", ["study", "table"])
+@pytest.mark.parametrize("kind", ["study", "private", "table"])
 def test_charts_are_drawn_without_a_request_or_a_complaint(browser, pages, kind):
     browser.open(pages[kind])
     assert browser.evaluate("document.querySelectorAll('.interactive .scatterlayer .trace').length") > 8

@@ -1,0 +1,151 @@
+"""What noise and epsilon cost, in sentences computed from the numbers."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import polars as pl
+
+from analysis.privacy.findings import PrivacyFindings
+from analysis.privacy.surface import PrivateSurface
+from analysis.uncertainty.interval_text import interval_text
+from analysis.uncertainty.intervals import Interval
+from analysis.wording import count, significant
+
+CLIPPED, WITHOUT = "clipping without noise", "training without privacy"
+
+
+def privacy_sentences(found: PrivacyFindings) -> list[str]:
+    """The main findings about noise, then about epsilon; one sentence each."""
+    return [
+        text
+        for surface in found.surfaces
+        for text in (*_costs(found, surface), *_larger_models(surface), *_epsilons(found, surface))
+    ]
+
+
+def privacy_cautions(found: PrivacyFindings) -> list[str]:
+    """What these private runs cannot support."""
+    return [text for surface in found.surfaces for text in _doubts(surface)]
+
+
+def baseline(surface: PrivateSurface) -> str:
+    """What the surface's runs at S = 0 are; empty where there are none."""
+    quiet = surface.rows.filter(pl.col("S") == 0)
+    if quiet.is_empty():
+        return ""
+    return WITHOUT if (quiet["noise"] == "").all() else CLIPPED
+
+
+def percent_text(row: Mapping[str, Any], name: str = "percent") -> str:
+    """A figure of a row with its interval; empty where there is none."""
+    if row[name] is None:
+        return ""
+    return interval_text(interval_of(row, name), unit=" %")
+
+
+def interval_of(row: Mapping[str, Any], name: str) -> Interval:
+    """A figure of a row with its ends."""
+    return Interval(row[name], row[f"{name}_low"], row[f"{name}_high"])
+
+
+def _costs(found: PrivacyFindings, surface: PrivateSurface) -> list[str]:
+    """At the smallest and largest size, what the smallest and largest noise costs."""
+    rows = found.costs.filter(
+        pl.col("surface") == surface.name, pl.col("ratio") > 0, pl.col("percent").is_not_null()
+    )
+    if rows.is_empty():
+        return []
+    sizes, ratios = (sorted(rows[name].unique()) for name in ("parameters", "ratio"))
+    told = []
+    for ratio in dict.fromkeys((ratios[0], ratios[-1])):
+        at = rows.filter(pl.col("ratio") == ratio, pl.col("parameters").is_in([sizes[0], sizes[-1]]))
+        costs = [
+            f"{percent_text(row)} at {count(row['parameters'])} parameters"
+            for row in at.sort("parameters").iter_rows(named=True)
+        ]
+        told.append(f"S = {ratio:.4g} adds {' and '.join(costs)}")
+    return [f"{surface.name}, loss above {baseline(surface)} of as many steps: {'; '.join(told)}."]
+
+
+def _larger_models(surface: PrivateSurface) -> list[str]:
+    if surface.fit is None:
+        return []
+    gamma = surface.fit.intervals["gamma2"]
+    shown = f"gamma2 = {interval_text(gamma)} of C s^gamma1 / N^gamma2"
+    if not gamma.excludes_zero:
+        return [f"{surface.name}: whether noise adds more nats to larger models cannot be told, {shown}."]
+    more = "more" if gamma.estimate < 0 else "fewer"
+    return [f"{surface.name}: noise adds {more} nats to larger models, {shown}."]
+
+
+def _epsilons(found: PrivacyFindings, surface: PrivateSurface) -> list[str]:
+    return [*_stated(found, surface), *_priced(found, surface)]
+
+
+def _stated(found: PrivacyFindings, surface: PrivateSurface) -> list[str]:
+    if found.stated.is_empty():
+        return []
+    rows = found.stated.filter(pl.col("surface") == surface.name, pl.col("epsilon").is_not_null())
+    most = rows.filter(pl.col("steps") == pl.col("steps").max()).sort("ratio")
+    return [
+        f"{surface.name}: S = {row['ratio']:.4g} cost epsilon = {significant(row['epsilon'])} at "
+        f"{holds_for(row)}."
+        for row in (most.head(1).to_dicts() + most.tail(1).to_dicts())[: most["ratio"].n_unique()]
+    ]
+
+
+def _priced(found: PrivacyFindings, surface: PrivateSurface) -> list[str]:
+    """The largest size under each epsilon that the runs reach, with the fewest patients that reach one."""
+    if found.prices.is_empty():
+        return []
+    rows = found.prices.filter(
+        pl.col("surface") == surface.name,
+        pl.col("percent").is_not_null(),
+        pl.col("parameters") == pl.col("parameters").max(),
+    )
+    if rows.is_empty():
+        return []
+    fewest = rows.filter(pl.col("patients") == pl.col("patients").min())
+    row = fewest.row(0, named=True)
+    costs = [f"epsilon = {one['epsilon']:g} {percent_text(one)}" for one in fewest.iter_rows(named=True)]
+    return [
+        f"{surface.name}, by the fitted law at {count(row['parameters'])} parameters and {holds_for(row)}: "
+        f"loss above that without noise at {', '.join(costs)}."
+    ]
+
+
+def holds_for(row: Mapping[str, Any]) -> str:
+    """What an epsilon holds for: ``delta 1e-06 for 2,000 patients a site, 32 a step, 200 steps``."""
+    patients = "an unknown number of" if row["patients"] is None else f"{row['patients']:,}"
+    delta = "an unknown delta" if row["delta"] is None else f"delta {row['delta']:.3g}"
+    return f"{delta} for {patients} patients a site, {row['batch_patients']:,} a step, {row['steps']:,} steps"
+
+
+def _doubts(surface: PrivateSurface) -> list[str]:
+    private, found = surface.private, []
+    drawn = sorted(private["batch_patients"].unique())
+    if len(drawn) > 1:
+        found.append(
+            f"{surface.name}: private runs draw {', '.join(map(str, drawn))} patients a step. D counts the "
+            "tokens of all of them, and the law of arXiv 2501.18914 steps: --columns D=steps fits that one."
+        )
+    for setting, name in (("learning_rate", "learning rate"), ("clip_norm", "clipping norm")):
+        tuned = private.group_by("N").agg(pl.col(setting).n_unique())[setting]
+        if max(tuned) > 1:
+            found.append(
+                f"{surface.name}: the {name} differs between ratios S, so the cost of noise is that after "
+                "tuning it."
+            )
+    if surface.one_budget:
+        fewer = ", and what fewer tokens cost private runs counts as noise" * _fewer_tokens(surface)
+        found.append(
+            f"{surface.name}: all runs made the same number of steps, so the private law has no term of "
+            f"tokens{fewer}."
+        )
+    if not baseline(surface):
+        found.append(f"{surface.name}: no run is without noise, so what noise costs is the law's word alone.")
+    return found
+
+
+def _fewer_tokens(surface: PrivateSurface) -> bool:
+    return baseline(surface) == WITHOUT
