@@ -21,7 +21,7 @@ from wardlaw.privacy.statement import (
     site_share,
     summed_releases,
 )
-from wardlaw.privacy.statement_files import STATEMENT_FILE, save_statement
+from wardlaw.privacy.statement_files import STATEMENT_FILE, load_statement, save_statement
 from wardlaw.records import read_rows
 from wardlaw.vocabulary import Vocabulary
 
@@ -29,8 +29,8 @@ Shards = Mapping[str, Shard]
 
 
 def state_privacy(config: RunConfig, folder: Path) -> None:
-    """Write a run's statement into its record, unless it is there."""
-    if not (folder / STATEMENT_FILE).exists():
+    """Write a run's statement into its record, in the place of one by a server that sees no ledger."""
+    if not (folder / STATEMENT_FILE).exists() or load_statement(folder).basis == "elsewhere":
         save_statement(folder, simulated_statement(config, folder))
 
 

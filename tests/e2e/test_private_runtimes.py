@@ -14,6 +14,7 @@ from wardlaw import protocol
 from wardlaw.config import RunConfig
 from wardlaw.privacy.accountant import epsilon
 from wardlaw.privacy.events import PoissonGaussian
+from wardlaw.privacy.statement_files import load_statement
 from wardlaw.records import load_record
 
 pytestmark = pytest.mark.slow
@@ -92,4 +93,8 @@ def test_private_rounds_are_paid_for_once_in_whatever_runtime(run_on_sums, deplo
     with deployment.server() as server, deployment.nodes():
         assert server.wait(WITHIN_S) == 0, deployment.told()
     assert arrays_of(deployment.record) == arrays_of(engine)
+    # A simulation may read its sites' ledgers, a coordinator may not.
+    assert load_statement(engine).basis == "ledgers"
+    told = load_statement(deployment.record)
+    assert (told.basis, told.epsilon, told.sites) == ("elsewhere", None, ())
     assert spent() == paid
