@@ -5,7 +5,7 @@ from flwr.clientapp import ClientApp
 
 from client.answer import answer
 from client.handlers import describe, evaluate
-from client.secagg.handlers import help_unmask, mask_update, set_up_session, share_keys
+from client.secagg.handlers import agree_on_sum, help_unmask, mask_update, set_up_session, share_keys
 from client.secagg.open_round import train_in_the_open
 from client.vocabulary_queries import sketch, tokenize
 
@@ -52,6 +52,12 @@ def on_secagg_share(message: Message, context: Context) -> Message:
 def on_secagg_train(message: Message, context: Context) -> Message:
     """A round's local steps, for a server that sees the sum over all sites."""
     return answer(mask_update, message, context)
+
+
+@app.query("secagg_agree")
+def on_secagg_agree(message: Message, context: Context) -> Message:
+    """Agree to the sites of the sum."""
+    return answer(agree_on_sum, message, context)
 
 
 @app.query("secagg_unmask")

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from client.deployment import commands as deployment
+from client.deployment.secagg_identity import secagg
 from client.ecg.command import shard_ecg
 from client.ecg.scoring.command import score_ecg
 from client.ehr.command import shard_source
@@ -30,6 +31,7 @@ app.command("start")(deployment.start)
 app.command("score-ecg")(score_ecg)
 app.command("plan-privacy")(plan_privacy)
 app.add_typer(budget, name="budget")
+app.add_typer(secagg, name="secagg")
 shard.command("ecg")(shard_ecg)
 
 

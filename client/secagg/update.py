@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from client.privacy.noise import uniforms
 from client.privacy.secret import Secret
-from wardlaw.errors import TrainingError
+from wardlaw.config import RunConfig
+from wardlaw.errors import PolicyError, TrainingError
 from wardlaw.privacy.noise import add_normal
 from wardlaw.secagg.counts import Counts
 from wardlaw.secagg.quantisation import Quantisation
@@ -41,6 +42,22 @@ def require_bounded(update: NDArray[np.float64], norm_bound: float, clip_range: 
         raise TrainingError(
             f"a coordinate of the update is {largest:.4g}, above secagg.clip-range = {clip_range:g}",
             remedy="Set it higher, or federation.local-steps lower",
+        )
+
+
+def require_noise(left: int, config: RunConfig) -> None:
+    """Refuse a sum of ``left`` sites in which noise is missing that the run promises.
+
+    Raises
+    ------
+    PolicyError
+        If more than ``secagg.dropouts`` of the sites that share the noise are lost.
+    """
+    lost = config.federation.replicas - left
+    if config.secagg.noise_multiplier and lost > config.secagg.dropouts:
+        raise PolicyError(
+            f"{lost} sites are lost, and the noise on the sum would be short",
+            where=f"secagg.dropouts = {config.secagg.dropouts}",
         )
 
 
@@ -80,7 +97,7 @@ def levels(
     -------
     array, uint32, (n + 3,)
     """
-    key = secret.derive("secagg", fingerprint, hashlib.sha256(update.tobytes()).digest(), counts.weight)
+    key = secret.derive("secagg", fingerprint, hashlib.sha256(update.data).digest(), counts.weight)
     weighted = update * (counts.weight / quantisation.largest)
     if noise_std:
         add_normal(weighted, key, "noise", std=noise_std)

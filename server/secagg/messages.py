@@ -36,7 +36,7 @@ class Post:
     deadline_s: float
 
     def ask(
-        self, kind: str, contents: Mapping[Participant, RecordDict], **more: list[str]
+        self, kind: str, contents: Mapping[Participant, RecordDict]
     ) -> tuple[Exchange, Iterator[Message]]:
         """Send each participant its own content, and take replies one at a time.
 
@@ -46,15 +46,12 @@ class Post:
             Message type.
         contents : mapping of Participant to RecordDict
             Without ``config`` record, which is added.
-        **more : list of str
-            For the ``config`` record.
         """
         settings = {
             **self.order,
             protocol.SERVER_ROUND: self.contract.server_round,
             protocol.FINGERPRINT: self.contract.fingerprint,
             words.SESSION: self.session,
-            **more,
         }
         messages = []
         for participant, content in contents.items():

@@ -1,22 +1,30 @@
-"""A round of which the server learns the sum: the four stages over Flower's Grid."""
+"""A round of which the server learns the sum: the five stages over Flower's Grid."""
 
 import math
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 from flwr.app import ArrayRecord, ConfigRecord, RecordDict
 
 from server.secagg.mean import SecureMean, mean_of
 from server.secagg.messages import Post
-from server.secagg.screening import screen_ciphertexts, screen_keys, screen_masked, screen_shares
+from server.secagg.screening import (
+    screen_agreement,
+    screen_ciphertexts,
+    screen_masked,
+    screen_member,
+    screen_shares,
+)
 from server.secagg.session import (
     Announced,
     MaskedSum,
     Shared,
     announce,
     gather_shares,
+    require_agreement,
     require_survivors,
     unmask,
 )
@@ -30,6 +38,7 @@ from wardlaw.errors import RoundError
 from wardlaw.secagg import words
 from wardlaw.secagg.counts import COUNTS
 from wardlaw.secagg.quantisation import Quantisation, noise_share_std
+from wardlaw.secagg.roster import session_name
 from wardlaw.secagg.vectors import vector_size
 
 Screened = TypeVar("Screened")
@@ -105,34 +114,31 @@ class SecureRound:
         """
         quantisation = Quantisation(self.settings.clip_range, self.settings.bits)
         quantisation.require_room(len(self.cohort), self._noise_std())
-        shared = self._share(self._announce())
+        announced = self._announce()
+        shared = self._share(announced)
         summed = self._sum(shared, arrays)
         require_survivors(shared, summed.survivors)
         self._require_quorum()
         self._require_noise()
-        total = unmask(shared, summed, self._shares(summed))
+        agreements = self._agreements(announced, summed)
+        require_agreement(announced, agreements)
+        total = unmask(shared, summed, self._shares(agreements))
         return mean_of(total, len(summed.survivors), record_views(arrays), quantisation)
 
     def _announce(self) -> Announced:
+        contract = self.post.contract
+        session = session_name(contract.fingerprint, contract.server_round, self.post.session)
         contents = {participant: RecordDict() for participant in self.cohort}
-        keys = dict(self._stage(words.SETUP, contents, screen_keys))
-        return announce(self.post.session, self.settings.threshold, self.settings.neighbours, keys)
+        roster = dict(self._stage(words.SETUP, contents, partial(screen_member, session=session)))
+        return announce(session, self.settings.threshold, self.settings.neighbours, roster)
 
     def _share(self, announced: Announced) -> Shared:
+        told = {name: member.parts() for name, member in announced.roster.items()}
         contents = {
-            participant: RecordDict(
-                {
-                    words.KEYS: ConfigRecord(
-                        {
-                            name: [keys.cipher, keys.mask]
-                            for name, keys in announced.keys_for(participant.site).items()
-                        }
-                    )
-                }
-            )
-            for participant in self._still(announced.keys)
+            participant: RecordDict({words.ROSTER: ConfigRecord({**told})})
+            for participant in self._still(announced.roster)
         }
-        made = list(self._stage(words.SHARE, contents, screen_ciphertexts))
+        made = list(self._stage(words.SHARE, contents, partial(screen_ciphertexts, graph=announced.graph)))
         return gather_shares(
             announced,
             {shares.site: shares.ciphertexts for shares in made},
@@ -151,8 +157,8 @@ class SecureRound:
         }
         self.report.bytes_down = len(contents) * record_bytes(arrays)
         summed = MaskedSum(vector_size(self.post.contract.shapes) + COUNTS)
-        for reply in self._stage(words.MASK, contents, screen_masked):
-            summed.add(reply.site, reply.levels)
+        for reply in self._stage(words.MASK, contents, partial(screen_masked, announced=shared.announced)):
+            summed.add(reply.site, reply.levels, reply.receipt)
             self.report.tokens += reply.tokens
             self.report.flops += reply.flops
             self.report.seconds += reply.seconds
@@ -160,23 +166,33 @@ class SecureRound:
         self.report.survivors = summed.survivors
         return summed
 
-    def _shares(self, summed: MaskedSum) -> dict[str, dict[str, bytes]]:
-        contents = {participant: RecordDict() for participant in self._still(summed.survivors)}
-        return dict(self._stage(words.UNMASK, contents, screen_shares, survivors=sorted(summed.survivors)))
+    def _agreements(self, announced: Announced, summed: MaskedSum) -> dict[str, bytes]:
+        contents = {
+            participant: RecordDict({words.RECEIPTS: ConfigRecord({**summed.receipts})})
+            for participant in self._still(summed.receipts)
+        }
+        screen = partial(screen_agreement, announced=announced, survivors=summed.survivors)
+        return dict(self._stage(words.AGREE, contents, screen))
+
+    def _shares(self, agreements: Mapping[str, bytes]) -> dict[str, dict[str, bytes]]:
+        contents = {
+            participant: RecordDict({words.AGREEMENTS: ConfigRecord({**agreements})})
+            for participant in self._still(agreements)
+        }
+        return dict(self._stage(words.UNMASK, contents, screen_shares))
 
     def _stage(
         self,
         kind: str,
         contents: Mapping[Participant, RecordDict],
         screen: Callable[[RecordDict, str, Contract], Screened],
-        **more: list[str],
     ) -> Iterator[Screened]:
-        exchange, replies = self.post.ask(kind, contents, **more)
+        exchange, replies = self.post.ask(kind, contents)
         yield from exchange.screened(replies, screen)
         self.report.bytes_up += exchange.bytes_up
         self.report.rejected |= {rejection.where: rejection.reason.value for rejection in exchange.rejected}
 
-    def _still(self, sites: Mapping[str, object] | list[str]) -> list[Participant]:
+    def _still(self, sites: Mapping[str, object]) -> list[Participant]:
         return [participant for participant in self.cohort if participant.site in sites]
 
     def _noise_std(self) -> float:

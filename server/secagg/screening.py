@@ -1,35 +1,42 @@
 """What a site's reply in each stage must be before it counts."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 from numpy.typing import NDArray
 
+from server.secagg.session import Announced
 from strategies.screening import Contract, Reason, ReplyError, check_origin
 from wardlaw import protocol
 from wardlaw.arrays import array_view
 from wardlaw.secagg import words
 from wardlaw.secagg.counts import COUNTS
-from wardlaw.secagg.keys import PublicKeys
+from wardlaw.secagg.graph import Neighbours
+from wardlaw.secagg.roster import Member, agreement, is_genuine, read_member, receipt
+from wardlaw.secagg.signing import is_signed
 from wardlaw.secagg.vectors import vector_size
 
 WORK = (protocol.TRAIN_TOKENS, protocol.TRAIN_FLOPS)
 
 
-def screen_keys(content: RecordDict, site: str, contract: Contract) -> tuple[str, PublicKeys]:
-    """A site and its two public keys.
+def screen_member(content: RecordDict, site: str, contract: Contract, session: str) -> tuple[str, Member]:
+    """A site and what it tells of itself.
 
     Raises
     ------
     ReplyError
-        If the reply is not that.
+        If the reply is not that, or not signed: no other site would go on with it.
     """
-    pair = _record(content, site, contract, words.KEYS).get(site)
-    if not (isinstance(pair, list) and len(pair) == 2 and all(isinstance(key, bytes) for key in pair)):
-        raise ReplyError(Reason.MALFORMED, "not two public keys", where=site)
-    return site, PublicKeys(*pair)
+    try:
+        member = read_member(_record(content, site, contract, words.ROSTER).get(site))
+    except ValueError as error:
+        raise ReplyError(Reason.MALFORMED, str(error), where=site) from None
+    if not is_genuine(member, session, site):
+        raise ReplyError(Reason.MALFORMED, "its keys are not keys that it signed", where=site)
+    return site, member
 
 
 @dataclass(frozen=True)
@@ -41,8 +48,8 @@ class SharesMade:
     commitment: bytes
 
 
-def screen_ciphertexts(content: RecordDict, site: str, contract: Contract) -> SharesMade:
-    """Shares that a site made.
+def screen_ciphertexts(content: RecordDict, site: str, contract: Contract, graph: Neighbours) -> SharesMade:
+    """Shares that a site made, one for each of its neighbours.
 
     Raises
     ------
@@ -50,10 +57,26 @@ def screen_ciphertexts(content: RecordDict, site: str, contract: Contract) -> Sh
         If the reply is not that.
     """
     ciphertexts = _bytes_by_site(content, site, contract, words.CIPHERTEXTS)
-    commitment = _bytes_by_site(content, site, contract, words.COMMITMENT)
-    if site not in commitment:
-        raise ReplyError(Reason.MALFORMED, "no commitment to its seed", where=site)
-    return SharesMade(site, ciphertexts, commitment[site])
+    if ciphertexts.keys() != set(graph[site]):
+        raise ReplyError(Reason.MALFORMED, "not one share for each neighbour", where=site)
+    return SharesMade(site, ciphertexts, _own_bytes(content, site, contract, words.COMMITMENT))
+
+
+def screen_agreement(
+    content: RecordDict, site: str, contract: Contract, announced: Announced, survivors: Iterable[str]
+) -> tuple[str, bytes]:
+    """A site and its signature of the sites whose updates are summed.
+
+    Raises
+    ------
+    ReplyError
+        If the reply is not that.
+    """
+    signature = _own_bytes(content, site, contract, words.AGREEMENTS)
+    statement = agreement(announced.digest, survivors)
+    if not is_signed(announced.roster[site].identity, signature, *statement):
+        raise ReplyError(Reason.MALFORMED, "it has not signed the sum's sites", where=site)
+    return site, signature
 
 
 def screen_shares(content: RecordDict, site: str, contract: Contract) -> tuple[str, dict[str, bytes]]:
@@ -76,9 +99,10 @@ class MaskedReply:
     tokens: int
     flops: float
     seconds: float
+    receipt: bytes
 
 
-def screen_masked(content: RecordDict, site: str, contract: Contract) -> MaskedReply:
+def screen_masked(content: RecordDict, site: str, contract: Contract, announced: Announced) -> MaskedReply:
     """A site's masked update, of the size agreed on; more cannot be screened of it.
 
     Raises
@@ -106,7 +130,10 @@ def screen_masked(content: RecordDict, site: str, contract: Contract) -> MaskedR
     seconds = (
         _number(metrics, protocol.TRAIN_SECONDS, site) if protocol.TRAIN_SECONDS in metrics else math.nan
     )
-    return MaskedReply(site, levels, int(tokens), flops, seconds)
+    signature = _own_bytes(content, site, contract, words.RECEIPTS)
+    if not is_signed(announced.roster[site].identity, signature, *receipt(announced.digest, site)):
+        raise ReplyError(Reason.MALFORMED, "its receipt is not signed", where=site)
+    return MaskedReply(site, levels, int(tokens), flops, seconds, signature)
 
 
 def _number(metrics: MetricRecord, name: str, site: str) -> float:
@@ -114,6 +141,13 @@ def _number(metrics: MetricRecord, name: str, site: str) -> float:
     if not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
         raise ReplyError(Reason.METRIC, f"{name} is {value!r}, not a finite number of 0 or more", where=site)
     return float(value)
+
+
+def _own_bytes(content: RecordDict, site: str, contract: Contract, record: str) -> bytes:
+    found = _bytes_by_site(content, site, contract, record)
+    if site not in found:
+        raise ReplyError(Reason.MALFORMED, f"'{record}' without its own", where=site)
+    return found[site]
 
 
 def _bytes_by_site(content: RecordDict, site: str, contract: Contract, record: str) -> dict[str, bytes]:

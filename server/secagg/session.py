@@ -1,16 +1,17 @@
 """A session at the server, as pure steps from stage to stage, and the sum that comes of it."""
 
 import hmac
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from flwr.common.secure_aggregation.crypto.shamir import combine_shares
 from numpy.typing import NDArray
 
-from server.secagg.graph import draw_neighbours
 from wardlaw.errors import RoundError
-from wardlaw.secagg.keys import PublicKeys, adds, commitment, pair_mask, public_key, self_mask
+from wardlaw.secagg.graph import Neighbours, connected, draw_neighbours, majority, uncovered
+from wardlaw.secagg.keys import adds, commitment, pair_mask, public_key, self_mask
+from wardlaw.secagg.roster import Roster, roster_digest
 
 _REMEDY = "Bring more sites back, or set secagg.neighbours higher in a new run"
 
@@ -22,19 +23,20 @@ class Announced:
     Attributes
     ----------
     session : str
+        With run and round (``wardlaw.secagg.roster.session_name``).
     threshold : int
-    keys : mapping of str to PublicKeys
-    neighbours : mapping of str to tuple of str
+    roster : mapping of str to Member
+    digest : str
+        Of the roster.
+    graph : mapping of str to tuple of str
+        Neighbours of each site, which draws them itself.
     """
 
     session: str
     threshold: int
-    keys: Mapping[str, PublicKeys]
-    neighbours: Mapping[str, tuple[str, ...]]
-
-    def keys_for(self, site: str) -> dict[str, PublicKeys]:
-        """Public keys of a site's neighbours."""
-        return {name: self.keys[name] for name in self.neighbours[site]}
+    roster: Roster
+    digest: str
+    graph: Neighbours
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class Shared:
         """What a site's neighbours wrote to it."""
         return {
             name: self.ciphertexts[name][site]
-            for name in self.announced.neighbours[site]
+            for name in self.announced.graph[site]
             if name in self.ciphertexts
         }
 
@@ -69,21 +71,26 @@ class MaskedSum:
     Attributes
     ----------
     total : array, uint32, (size,)
-    survivors : list of str
-        Sites whose update is in it.
+    receipts : dict of str to bytes
+        By site whose update is in it, its signature for that.
     """
 
     def __init__(self, size: int) -> None:
         self.total = np.zeros(size, np.uint32)
-        self.survivors: list[str] = []
+        self.receipts: dict[str, bytes] = {}
 
-    def add(self, site: str, masked: NDArray[np.uint32]) -> None:
+    @property
+    def survivors(self) -> list[str]:
+        """Sites whose update is in the sum."""
+        return list(self.receipts)
+
+    def add(self, site: str, masked: NDArray[np.uint32], receipt: bytes) -> None:
         """Add a site's masked update, (size,)."""
         self.total += masked
-        self.survivors.append(site)
+        self.receipts[site] = receipt
 
 
-def announce(session: str, threshold: int, degree: int, keys: Mapping[str, PublicKeys]) -> Announced:
+def announce(session: str, threshold: int, degree: int, roster: Roster) -> Announced:
     """End stage 1.
 
     Raises
@@ -91,9 +98,10 @@ def announce(session: str, threshold: int, degree: int, keys: Mapping[str, Publi
     RoundError
         If a site would have fewer neighbours than the threshold.
     """
-    neighbours = draw_neighbours(keys, degree, session)
-    _require_threshold(threshold, "announced keys", neighbours, neighbours)
-    return Announced(session, threshold, dict(keys), neighbours)
+    digest = roster_digest(session, roster)
+    graph = draw_neighbours(roster, degree, digest)
+    _require_threshold(threshold, "announced keys", graph, graph, graph)
+    return Announced(session, threshold, dict(roster), digest, graph)
 
 
 def gather_shares(
@@ -108,8 +116,7 @@ def gather_shares(
     RoundError
         If a site that made shares has fewer such neighbours than the threshold.
     """
-    neighbours = {site: announced.neighbours[site] for site in ciphertexts}
-    _require_threshold(announced.threshold, "made shares", neighbours, ciphertexts)
+    _require_threshold(announced.threshold, "made shares", announced.graph, ciphertexts, ciphertexts)
     return Shared(announced, ciphertexts, commitments)
 
 
@@ -119,16 +126,32 @@ def require_survivors(shared: Shared, survivors: Iterable[str]) -> None:
     Raises
     ------
     RoundError
-        If too few of a site's neighbours have sent an update for it to help, or to be helped.
+        If too few of a site's neighbours have sent an update for it to help, or to be helped, or the sites
+        that did fall apart into several sums.
     """
-    neighbours = {site: shared.announced.neighbours[site] for site in shared.ciphertexts}
-    _require_threshold(shared.announced.threshold, "sent an update", neighbours, survivors)
+    announced, left = shared.announced, set(survivors)
+    _require_threshold(announced.threshold, "sent an update", announced.graph, shared.ciphertexts, left)
+    if not connected(announced.graph, left):
+        raise RoundError("the sites that sent an update fall apart into several sums", remedy=_REMEDY)
+
+
+def require_agreement(announced: Announced, agreeing: Collection[str]) -> None:
+    """End stage 4.
+
+    Raises
+    ------
+    RoundError
+        If too few sites have agreed to the sum for any of them to help.
+    """
+    needed = majority(announced.graph, announced.threshold)
+    if len(agreeing) < needed:
+        raise RoundError(f"{len(agreeing)} sites agreed to the sum, fewer than {needed}", remedy=_REMEDY)
 
 
 def unmask(
     shared: Shared, summed: MaskedSum, shares: Mapping[str, Mapping[str, bytes]]
 ) -> NDArray[np.uint32]:
-    """End stage 4: the sum of the survivors' levels, in the memory of the masked sum.
+    """End stage 5: the sum of the survivors' levels, in the memory of the masked sum.
 
     Parameters
     ----------
@@ -149,8 +172,8 @@ def unmask(
         if site in survivors:
             total -= self_mask(secret, announced.session, total.size)
             continue
-        for name in survivors.intersection(announced.neighbours[site]):
-            mask = pair_mask(secret, announced.keys[name].mask, announced.session, total.size)
+        for name in survivors.intersection(announced.graph[site]):
+            mask = pair_mask(secret, announced.roster[name].mask, announced.session, total.size)
             (np.subtract if adds(name, site) else np.add)(total, mask, out=total)
     return total
 
@@ -158,7 +181,7 @@ def unmask(
 def _recovered(shared: Shared, shares: Mapping[str, Mapping[str, bytes]], site: str, *, alive: bool) -> bytes:
     """Seed of a survivor, or key of another, from shares of its neighbours."""
     announced = shared.announced
-    found = [shares[name][site] for name in announced.neighbours[site] if site in shares.get(name, {})]
+    found = [shares[name][site] for name in announced.graph[site] if site in shares.get(name, {})]
     if len(found) < announced.threshold:
         raise RoundError(
             f"{len(found)} of its neighbours helped to unmask, fewer than "
@@ -171,7 +194,7 @@ def _recovered(shared: Shared, shares: Mapping[str, Mapping[str, bytes]], site: 
         right = (
             hmac.compare_digest(commitment(secret, announced.session), shared.commitments[site])
             if alive
-            else public_key(secret) == announced.keys[site].mask
+            else public_key(secret) == announced.roster[site].mask
         )
     except ValueError:
         right = False
@@ -181,13 +204,11 @@ def _recovered(shared: Shared, shares: Mapping[str, Mapping[str, bytes]], site: 
 
 
 def _require_threshold(
-    threshold: int, deed: str, neighbours: Mapping[str, tuple[str, ...]], doers: Iterable[str]
+    threshold: int, deed: str, graph: Neighbours, sites: Iterable[str], doers: Iterable[str]
 ) -> None:
-    doing = set(doers)
-    for site, others in neighbours.items():
-        if (count := len(doing.intersection(others))) < threshold:
-            raise RoundError(
-                f"{count} of its neighbours {deed}, fewer than secagg.threshold = {threshold}",
-                where=site,
-                remedy=_REMEDY,
-            )
+    for site, count in uncovered(graph, sites, set(doers), threshold).items():
+        raise RoundError(
+            f"{count} of its neighbours {deed}, fewer than secagg.threshold = {threshold}",
+            where=site,
+            remedy=_REMEDY,
+        )

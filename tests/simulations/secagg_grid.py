@@ -8,7 +8,7 @@ from flwr.app import ConfigRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
 from client.sanitize import error_reply
-from client.secagg.handlers import help_unmask, mask_update, set_up_session, share_keys
+from client.secagg.handlers import agree_on_sum, help_unmask, mask_update, set_up_session, share_keys
 from client.site import Site
 from server.secagg.messages import Post
 from server.secagg.round import SecureRound, new_session
@@ -73,10 +73,12 @@ class SecureSites(WireGrid):
         self.names, self.folder, self.lost = names, folder, dict(lost or {})
         self.config = CONFIG.model_copy(update={"secagg": settings})
         self.train = train
+        self.peers: dict[str, str] = {}
+        self.errors: list[Exception] = []
         super().__init__(self._app_of_sites(), len(names), to_flat(self.config))
 
     def policy(self, name: str) -> SitePolicy:
-        return SitePolicy(site=name, tokens=self.folder, state=self.folder / name)
+        return SitePolicy(site=name, tokens=self.folder, state=self.folder / name, secagg_peers=self.peers)
 
     def pull_messages(self, message_ids):
         for message_id in message_ids:
@@ -89,21 +91,20 @@ class SecureSites(WireGrid):
                 continue
             yield from super().pull_messages([message_id])
 
-    def round(self, server_round: int = 1) -> SecureRound:
+    def round(self, server_round: int = 1, server: type[SecureRound] = SecureRound) -> SecureRound:
         contract = Contract(self.config.fingerprint, server_round, SHAPES)
         post = Post(self, contract, new_session(), {}, deadline_s=0.01)
         cohort = [Participant(name, node) for node, name in enumerate(self.names)]
-        return SecureRound(post, cohort, self.config.secagg, self.config.federation)
+        return server(post, cohort, self.config.secagg, self.config.federation)
 
     def _app_of_sites(self) -> ClientApp:
         app = ClientApp()
         app.query("secagg_setup")(self._answering(set_up_session))
         app.query("secagg_share")(self._answering(share_keys))
         app.train("secagg")(
-            self._answering(
-                lambda content, site: mask_update(content, site, lambda *both: self.train(*both))
-            )
+            self._answering(lambda content, site: mask_update(content, site, lambda *both: self.train(*both)))
         )
+        app.query("secagg_agree")(self._answering(agree_on_sum))
         app.query("secagg_unmask")(self._answering(help_unmask))
         return app
 
@@ -113,7 +114,7 @@ class SecureSites(WireGrid):
             try:
                 records = handle(message.content, site)
             except Exception as error:
-                self.errors = [*getattr(self, "errors", []), error]
+                self.errors.append(error)
                 return error_reply(error, message, context)
             order = message.content[protocol.CONFIG]
             records[protocol.ORIGIN] = ConfigRecord(
@@ -138,4 +139,6 @@ def plain_mean(names, cap: int) -> dict[str, np.ndarray]:
     }
 
 
-KINDS = (words.SETUP, words.SHARE, words.MASK, words.UNMASK)
+KINDS = (words.SETUP, words.SHARE, words.MASK, words.AGREE, words.UNMASK)
+LATE = (words.AGREE, words.UNMASK)
+"""Stages after which a site's update is in the sum, though the site is lost."""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import server.secagg.round
-from client.secagg import handlers
+from client.secagg import stages
 from server.secagg.session import MaskedSum
 from strategies.exchange import Exchange
 from tests.simulations.secagg_grid import SecureSites, examples, start, trained
@@ -59,7 +59,7 @@ def count_of(pieces, places):
 def watched(tmp_path, monkeypatch):
     """A grid, pieces of what its sites masked, and what the server was told."""
     pieces, received = [], []
-    honest, content_of = handlers.masked, Exchange._content
+    honest, content_of = stages.masked, Exchange._content
 
     def masked(kept, levels):
         pieces.extend(needles(kept.site, levels))
@@ -70,7 +70,7 @@ def watched(tmp_path, monkeypatch):
         received.append((site, content))
         return content
 
-    monkeypatch.setattr(handlers, "masked", masked)
+    monkeypatch.setattr(stages, "masked", masked)
     monkeypatch.setattr(Exchange, "_content", recorded)
     grid = SecureSites(NAMES, tmp_path, SETTINGS, {words.MASK: ["elm"], words.UNMASK: ["ash"]})
     return grid, pieces, received
@@ -83,8 +83,8 @@ def finds(watched, monkeypatch):
     counts = []
     add, unmask = MaskedSum.add, server.secagg.round.unmask
 
-    def added(self, site, levels):
-        add(self, site, levels)
+    def added(self, site, levels, receipt):
+        add(self, site, levels, receipt)
         counts.append(count_of(pieces, in_memory()))
 
     def unmasked(*stages):

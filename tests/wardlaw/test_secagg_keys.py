@@ -8,6 +8,7 @@ from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 from wardlaw.secagg.keys import (
     adds,
     commitment,
+    is_public_key,
     new_private_key,
     pair_mask,
     public_key,
@@ -57,5 +58,7 @@ def test_keys_of_another_curve_are_refused():
     foreign = public_key_to_bytes(ec.generate_private_key(ec.SECP256R1()).public_key())
     with pytest.raises(ValueError, match="SECP384R1"):
         shared_key(ONE, foreign)
+    assert is_public_key(public_key(ONE))
+    assert not any(map(is_public_key, (foreign, b"", b"ONE", public_key(ONE)[:-40])))
     with pytest.raises(ValueError, match="private_value"):
         public_key(bytes(48))

@@ -5,6 +5,7 @@ configuration and the policy differ, the stricter wins.
 """
 
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import Field, ValidationError
 
@@ -41,6 +42,10 @@ class SitePolicy(Section):
     minimum_summed : int
         Sites that a sum must hold before the site's update is part of it (``secagg.threshold`` and the site
         itself). With 0 the site's update may also leave alone, for the server to see.
+    secagg_peers : dict of str to str
+        Identity of each other site of secure aggregation, as that site itself gave it
+        (``wardlaw client secagg identity``). A session with any other site is refused; without it the
+        server's word is taken for who they are.
     epsilon : float, optional
         What the site's patients may pay in all, over all runs (``wardlaw client budget``). A site that
         sets it trains in private runs only. Without it a private run is noted and not limited.
@@ -60,6 +65,7 @@ class SitePolicy(Section):
     allow_evaluation: bool = True
     maximum_parameters: int = Field(default=2_000_000_000, gt=0)
     minimum_summed: int = Field(default=0, ge=0)
+    secagg_peers: dict[str, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]] = Field(default={})
     epsilon: float | None = Field(default=None, gt=0)
     delta: float | None = Field(default=None, gt=0, lt=1)
 

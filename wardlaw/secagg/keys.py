@@ -5,9 +5,9 @@ Only the masks are our own: Flower's follow from 32 bits, which can be tried one
 """
 
 import base64
-from dataclasses import dataclass
 
 import numpy as np
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from flwr.common.secure_aggregation.crypto.symmetric_encryption import generate_shared_key
@@ -21,22 +21,6 @@ from numpy.typing import NDArray
 from wardlaw.privacy.keystream import derive
 
 SCALAR_BYTES = 48
-
-
-@dataclass(frozen=True)
-class PublicKeys:
-    """What a site tells of its keys of a session, as PEM.
-
-    Attributes
-    ----------
-    cipher : bytes
-        For the shares that others send it.
-    mask : bytes
-        For the masks that it shares with others.
-    """
-
-    cipher: bytes
-    mask: bytes
 
 
 def new_private_key() -> bytes:
@@ -64,10 +48,16 @@ def shared_key(private: bytes, public: bytes) -> bytes:
     ValueError
         If either is not a key of this curve.
     """
-    other = bytes_to_public_key(public)
-    if not isinstance(other, ec.EllipticCurvePublicKey) or not isinstance(other.curve, ec.SECP384R1):
-        raise ValueError("not a public key of SECP384R1")
-    return generate_shared_key(_pair(private), other)
+    return generate_shared_key(_pair(private), _public(public))
+
+
+def is_public_key(public: bytes) -> bool:
+    """Whether this is the PEM of a key that others can agree on a key with."""
+    try:
+        _public(public)
+    except ValueError:
+        return False
+    return True
 
 
 def pair_mask(private: bytes, public: bytes, session: str, size: int) -> NDArray[np.uint32]:
@@ -93,6 +83,16 @@ def adds(site: str, neighbour: str) -> bool:
 
 def _pair(private: bytes) -> ec.EllipticCurvePrivateKey:
     return ec.derive_private_key(int.from_bytes(private, "big"), ec.SECP384R1())
+
+
+def _public(pem: bytes) -> ec.EllipticCurvePublicKey:
+    try:
+        key = bytes_to_public_key(pem)
+    except UnsupportedAlgorithm:
+        raise ValueError("not a public key of SECP384R1") from None
+    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP384R1):
+        raise ValueError("not a public key of SECP384R1")
+    return key
 
 
 def _stream(key: bytes, size: int) -> NDArray[np.uint32]:
