@@ -174,7 +174,7 @@ def stated(make_private_study, tmp_path_factory):
     make_private_study(folder, sizes=("xs", "150k", "1m"), budgets=(819_200,), noise=1e-3, delta=1e-6)
     for record in load_runs(folder).records.values():
         if record.config.privacy.private:
-            state(record, (30_000, 80_000), 0.05 / record.config.privacy.noise_batch_ratio)
+            state(record, (3_000, 8_000), 0.05 / record.config.privacy.noise_batch_ratio)
     damaged = next(folder.glob("*-1m-1-*/privacy.json"))
     damaged.write_text("{")
     return folder
@@ -185,8 +185,8 @@ def test_epsilons_are_told_with_what_they_hold_for(stated):
     assert found["ratio"].to_list() == list(RATIOS)
     assert found["epsilon"].to_list() == pytest.approx([0.05 / ratio for ratio in RATIOS])
     assert sum(found["runs"]) == 17
-    assert set(found["patients"]) == {30_000}
-    assert stated_setting(found, "FedAvg") == Setting(30_000, 32, STEPS, 1e-6)
+    assert set(found["patients"]) == {3_000}
+    assert stated_setting(found, "FedAvg") == Setting(3_000, 32, STEPS, 1e-6)
     assert stated_setting(found, "FedProx") is None
 
 
@@ -210,7 +210,7 @@ def test_the_report_says_what_noise_and_epsilon_cost(stated):
     text = " ".join(report.to_json()["headline"])
     assert "loss above training without privacy of as many steps: S = 0.003 adds" in text
     assert "noise adds more nats to larger models, gamma2 = -0.0" in text
-    assert "S = 0.003 cost epsilon = 16.7 at delta 1e-06 for 30,000 patients a site, 32 a step" in text
+    assert "S = 0.003 cost epsilon = 16.7 at delta 1e-06 for 3,000 patients a site, 32 a step" in text
     cautions = " ".join(report.to_json()["cautions"])
     assert "no term of tokens, and what fewer tokens cost private runs counts as noise" in cautions
     priced = {
