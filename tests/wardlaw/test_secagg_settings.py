@@ -25,7 +25,16 @@ def test_it_survives_flowers_flat_settings_and_is_in_the_fingerprint_when_set():
         ({"strategy.name": "adaptive-clip"}, "clips single updates at the server"),
         ({"strategy.weighting": "tokens"}, "does not fit strategy.weighting = 'tokens'"),
         ({"secagg.examples-cap": 1000}, "does not fit strategy.weighting = 'uniform'"),
-        ({"federation.replicas": 3}, "needs 4 sites, and federation.replicas = 3"),
+        ({"federation.replicas": 3}, "more than the 2 neighbours"),
+        (
+            {
+                "federation.replicas": 9,
+                "train.batch-tokens": 9 * 1024,
+                "train.tokens": 9 * 10240,
+                "secagg.threshold": 5,
+            },
+            "more than the 4 neighbours",
+        ),
         ({"secagg.bits": 30}, "the sum of 6 sites could pass 2^31. Set secagg.bits lower"),
         ({"secagg.noise-multiplier": 9.0}, "could pass 2^31"),
         ({"secagg.noise-multiplier": 0.01, "secagg.dropouts": 6}, "leaves none of 6 sites"),

@@ -127,8 +127,8 @@ class RunConfig(Section):
             )
         if self.run.topology == "federated" and not self.privacy.noise_multiplier:
             raise ValueError(
-                "privacy.noise-multiplier = 0 hides nobody, so no site's ledger can note it; set it above 0, or "
-                "privacy.mechanism = 'none'"
+                "privacy.noise-multiplier = 0 hides nobody, so no site's ledger can note it; set it above 0, "
+                "or privacy.mechanism = 'none'"
             )
         return self
 

@@ -9,6 +9,7 @@ from wardlaw.config.base import Section, kebab
 from wardlaw.config.federation import FederationSection
 from wardlaw.config.strategy import StrategySection
 from wardlaw.errors import ConfigError
+from wardlaw.secagg.graph import regular_degree
 from wardlaw.secagg.quantisation import Quantisation, noise_share_std
 
 
@@ -110,10 +111,11 @@ class SecAggSection(Section):
             ``bits`` are too many.
         """
         sites = federation.replicas
-        if self.threshold > sites - 1:
+        neighbours = regular_degree(sites, self.neighbours)
+        if self.threshold > neighbours:
             raise ValueError(
-                f"secagg.threshold = {self.threshold} needs {self.threshold + 1} sites, and "
-                f"federation.replicas = {sites}"
+                f"secagg.threshold = {self.threshold} is more than the {neighbours} neighbours that each of "
+                f"federation.replicas = {sites} sites can have"
             )
         try:
             share = noise_share_std(self.noise_multiplier, self.norm_bound, sites, self.dropouts)

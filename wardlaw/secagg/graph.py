@@ -6,6 +6,19 @@ from collections.abc import Iterable, Mapping
 Neighbours = Mapping[str, tuple[str, ...]]
 
 
+def regular_degree(count: int, degree: int) -> int:
+    """Neighbours that each of ``count`` sites can have, of ``degree`` asked for.
+
+    Examples
+    --------
+    >>> [regular_degree(6, 5), regular_degree(3, 5), regular_degree(9, 5)]
+    [5, 2, 4]
+    """
+    degree = min(degree, count - 1)
+    # No graph has an odd number of sites with an odd number of neighbours each.
+    return degree - degree * count % 2
+
+
 def draw_neighbours(sites: Iterable[str], degree: int, session: str) -> dict[str, tuple[str, ...]]:
     """Neighbours of each site in a regular graph over a random circle (Bell et al., CCS 2020, section 3).
 
@@ -26,9 +39,7 @@ def draw_neighbours(sites: Iterable[str], degree: int, session: str) -> dict[str
     """
     circle = sorted(sites, key=lambda site: hashlib.sha256(f"{session} {site}".encode()).digest())
     count = len(circle)
-    degree = min(degree, count - 1)
-    if degree * count % 2:
-        degree -= 1
+    degree = regular_degree(count, degree)
     reach = list(range(1, degree // 2 + 1)) + ([count // 2] if degree % 2 else [])
     return {
         site: tuple(
