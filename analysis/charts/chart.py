@@ -17,6 +17,8 @@ _MOST_COLUMNS = 4
 _LONG_TITLE = 26
 _CROWD = 100
 _MOST_VALUES = 8
+# Of an axis between two labels, in which a number like 0.0004 has room.
+_LEAST_GAP = 1 / 7
 
 
 @dataclass(frozen=True)
@@ -50,12 +52,17 @@ class Axis:
 
     @property
     def ticks_with_zero(self) -> dict[float, str]:
-        """Labels of a log axis that has a place for zero."""
+        """Labels of a log axis that has a place for zero: at its values, as far as they have room."""
         values = sorted({value for value in self.values if value != self.zero})
         if len(values) > _MOST_VALUES:
             first, last = (math.log10(end) for end in (values[0], values[-1]))
             values = [10.0**decade for decade in range(math.ceil(first), math.floor(last) + 1)]
-        return {self.zero: "0"} | {value: f"{value:.3g}" for value in values}
+        apart = _LEAST_GAP * math.log10(values[-1] / self.zero) if values else 0.0
+        kept: list[float] = []
+        for value in reversed(values):
+            if math.log10(min([*kept, math.inf]) / value) >= apart:
+                kept.append(value)
+        return {self.zero: "0"} | {value: f"{value:.3g}" for value in reversed(kept)}
 
 
 @dataclass(frozen=True)

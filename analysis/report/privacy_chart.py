@@ -100,7 +100,8 @@ def level(ratio: float) -> str:
 
 def place_of_zero(ratios: Array) -> float:
     """Where S = 0 stands on a log axis of positive ratios, ascending."""
-    step = max(_LEAST_STEP, float(ratios[1] / ratios[0])) if len(ratios) > 1 else _LEAST_STEP
+    steps = ratios[1:] / ratios[:-1]
+    step = max(_LEAST_STEP, float(steps.min())) if len(steps) else _LEAST_STEP
     return float(ratios[0] / step)
 
 
