@@ -1,4 +1,4 @@
-"""Commands and Python of docs/analysis.md and docs/planner.md are run, on made-up tables like those named."""
+"""Commands and Python of docs/analysis.md, planner.md and private-runs.md are run, on made-up tables like those named."""
 
 import contextlib
 import json
@@ -16,9 +16,9 @@ from analysis.laws.registry import LAWS
 from analysis.numbers_file import write_numbers
 from analysis.tables.columns import LETTERS
 
-PAGE, PLANNER = (
+PAGE, PLANNER, PRIVATE = (
     (Path(__file__).resolve().parents[2] / "docs" / name).read_text(encoding="utf-8")
-    for name in ("analysis.md", "planner.md")
+    for name in ("analysis.md", "planner.md", "private-runs.md")
 )
 # What the pages' Python calls what a command writes.
 RESULTS = {
@@ -32,7 +32,7 @@ RESULTS = {
 }
 
 
-def blocks(language: str, text: str = PAGE + PLANNER) -> list[str]:
+def blocks(language: str, text: str = PAGE + PLANNER + PRIVATE) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
 
 
@@ -41,7 +41,7 @@ def synthetic_loss(size, tokens):
 
 
 @pytest.fixture(scope="module")
-def tables(tmp_path_factory, make_study) -> Path:
+def tables(tmp_path_factory, make_study, private_study) -> Path:
     """SYNTHETIC tables under the names of the page's."""
     folder = tmp_path_factory.mktemp("page")
     random = np.random.default_rng(0)
@@ -81,6 +81,8 @@ def tables(tmp_path_factory, make_study) -> Path:
     runs = {"N": size, "D": tokens, "M": sites, "H": steps}
     write("federated.csv", runs | {"loss": 1.8 + 480 / size**0.35 + 2000 / tokens**0.37 * drift})
     make_study(folder / "demo" / "runs", sizes=("xs", "40k", "150k", "330k"))
+    (folder / "private").mkdir()
+    (folder / "private" / "runs").symlink_to(private_study)
     shards = {"site": ["north", "south"], "patients": [900, 700], "tokens": [400_000, 300_000]}
     pl.DataFrame(shards).write_csv(folder / "sites.csv")
     return folder
@@ -114,7 +116,7 @@ def commands(tables):
 
 @pytest.mark.slow
 def test_commands_and_python_give_the_same_numbers(tables, namespace, commands, tmp_path):
-    assert len(commands) == 10
+    assert len(commands) == 12
     for file, name in RESULTS.items():
         write_numbers(tmp_path / file, namespace[name].to_json())
         assert json.loads((tables / file).read_text()) == json.loads((tmp_path / file).read_text()), file
@@ -144,7 +146,7 @@ def test_every_law_and_letter_is_on_the_page():
         assert re.search(rf"^\| {letter} \| {meaning}", PAGE, flags=re.MULTILINE), letter
 
 
-@pytest.mark.parametrize(("page", "lines"), [(PAGE, 300), (PLANNER, 100)])
+@pytest.mark.parametrize(("page", "lines"), [(PAGE, 300), (PLANNER, 100), (PRIVATE, 60)])
 def test_a_page_is_short_and_leaves_no_block_out(page, lines):
     assert page.count("\n") < lines
     assert page.count("```") == 2 * (len(blocks("sh", page)) + len(blocks("python", page)))
