@@ -14,7 +14,6 @@ import numpy as np
 
 from analysis.planner.consortium import Consortium, Privacy, Shard
 from wardlaw.errors import ConfigError, RecordError
-from wardlaw.privacy.calibration import noise_for
 
 # McKenna et al. 2025: their useful range of the ratio ends at about this.
 USEFUL_RATIO = 1e-3
@@ -108,6 +107,9 @@ def noise_multiplier(epsilon: float, delta: float, rate: float, steps: int) -> f
     RecordError
         If epsilon is not one that noise is planned for.
     """
+    # Accountants load when they are asked, and not with the room.
+    from wardlaw.privacy.calibration import noise_for
+
     try:
         return noise_for(epsilon, delta, sampling_rate=rate, steps=steps)
     except ConfigError as error:

@@ -11,7 +11,6 @@ from analysis.privacy.statements import Setting
 from analysis.privacy.surface import PrivateSurface
 from analysis.uncertainty.intervals import Interval
 from wardlaw.errors import ConfigError
-from wardlaw.privacy.calibration import plan_for_epsilon
 
 EPSILONS = (1.0, 2.0, 4.0, 8.0)
 
@@ -81,6 +80,9 @@ def _noise(setting: Setting, epsilon: float) -> float:
     ConfigError
         If a step would draw more patients than there are, or epsilon is out of range.
     """
+    # Accountants load when they are asked, and not with the room.
+    from wardlaw.privacy.calibration import plan_for_epsilon
+
     if setting.batch_patients > setting.patients:
         raise ConfigError(f"a step draws {setting.batch_patients} patients, and there are {setting.patients}")
     plan = plan_for_epsilon(setting.patients, setting.batch_patients, setting.steps, setting.delta, epsilon)
