@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from client.privacy.clipping import Clipping
 from client.privacy.engine import PatientGradients
+from client.privacy.gradient_norm import squared_norms
 from models.model import Batch, Model
 
 
@@ -40,7 +41,7 @@ def _add_clipped(
     loss = model.loss(patient)
     with torch.autocast(loss.device.type, enabled=False):
         gradients = torch.autograd.grad(loss, weights, materialize_grads=True)
-    norm = nn.utils.get_total_norm(gradients)
+    norm = torch.cat([squared_norms(gradient[None]) for gradient in gradients]).sum().sqrt()
     factor = clipping.factors(norm).item()
     # Infinity times 0 is not 0.
     if factor:

@@ -1,4 +1,4 @@
-"""Commands and Python of docs/analysis.md, planner.md and private-runs.md are run, on made-up tables like those named."""
+"""Commands and Python of the pages of analysis are run, on made-up tables like those that they name."""
 
 import contextlib
 import json

@@ -120,6 +120,12 @@ def test_any_patients_give_what_the_loop_gives(windows: list[list[int]], seed: i
     assert_as_the_loop(make_decoder("20k"), patients, Clipping(1.0))
 
 
+def test_a_patient_with_a_pass_to_itself_is_left_to_the_loop(alone: list[PackedBatch]) -> None:
+    patients = [make_patient(segments, 1) for segments in ((300, 300), (200,), (9,), (400,))]
+    assert_as_the_loop(make_decoder("20k"), patients, Clipping(1.0))
+    assert alone == [patients[0], patients[3]]
+
+
 def test_repeated_tokens_are_one_row_of_the_embedding(way: str) -> None:
     patients = make_patients()
     patients[0].tokens.fill_(7)
@@ -255,10 +261,14 @@ def test_bfloat16_is_as_near_to_the_loop_as_its_rounding(size: str, way: str) ->
 
 
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
-def test_no_patient_adds_more_than_the_bound(precision: torch.dtype, way: str) -> None:
-    model = make_decoder("150k")
+def test_no_patient_adds_more_than_the_bound(
+    precision: torch.dtype, way: str, alone: list[PackedBatch]
+) -> None:
+    model, silent = make_decoder("150k"), make_patient((20,), 9)
+    silent.targets.fill_(IGNORED)
     for patient in make_patients():
-        _, found = known_and_sums(packed.packed, model, [patient], Clipping(1e-3), precision)
+        _, found = known_and_sums(packed.packed, model, [patient, silent], Clipping(1e-3), precision)
+        assert not alone
         norm = torch.cat([gradient.flatten() for gradient in found]).double().norm().item()
         assert norm == pytest.approx(1e-3, rel=1e-5)
 

@@ -7,6 +7,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from client.privacy.gradient_norm import squared_norms
+
 
 class Contribution(Protocol):
     """The gradients that n patients have for one parameter."""
@@ -34,8 +36,7 @@ class Explicit:
 
     def squared_norms(self) -> Tensor:
         """Square of each patient's L2 norm: (n,)."""
-        norms: Tensor = torch.linalg.vector_norm(self.gradients.flatten(1), dim=1)
-        return norms.square()
+        return squared_norms(self.gradients)
 
     def weighted_sum(self, factors: Tensor) -> Tensor:
         """Sum of the gradients times ``factors``."""

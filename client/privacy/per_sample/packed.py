@@ -25,8 +25,8 @@ def packed(
 ) -> PatientGradients:
     """Add the sum of the patients' clipped gradients; parameters and result are those of ``Engine``.
 
-    Patients of about one length share a forward and a backward pass of at most ``TOGETHER`` tokens;
-    a longer one has a pass of its own. Taken by ``patient_loop`` are patients whose norm is not finite
+    Patients of about one length share a forward and a backward pass of at most ``TOGETHER`` tokens.
+    Taken by ``patient_loop`` are patients who would have a pass to themselves, those whose norm is not finite
     or is what is left of rows that cancel, and all patients of a model with a layer that has no rule.
     """
     windows = [patient for patient in patients if isinstance(patient, PackedBatch)]
@@ -34,15 +34,14 @@ def packed(
         return patient_loop(model, patients, clipping, precision)
     for weight in model.parameters():
         weight.grad = torch.zeros_like(weight) if weight.grad is None else weight.grad
-    losses, norms = torch.empty(2, len(patients), device=weight.device, dtype=weight.dtype)
-    unsure: list[int] = []
+    losses, norms = torch.full((2, len(patients)), torch.nan, device=weight.device, dtype=weight.dtype)
     for places in passes([len(patient.tokens) for patient in windows]):
-        known = _add_clipped(model, [windows[place] for place in places], clipping, precision)
-        losses[places], norms[places] = known.losses, known.norms
-        unsure += [place for place, norm in zip(places, known.norms.tolist(), strict=True) if norm != norm]
-    if unsure:
-        known = patient_loop(model, [windows[place] for place in unsure], clipping, precision)
-        losses[unsure], norms[unsure] = known.losses, known.norms
+        if len(places) > 1:
+            known = _add_clipped(model, [windows[place] for place in places], clipping, precision)
+            losses[places], norms[places] = known.losses, known.norms
+    left = norms.isnan().nonzero().flatten().tolist()
+    known = patient_loop(model, [windows[place] for place in left], clipping, precision)
+    losses[left], norms[left] = known.losses, known.norms
     return PatientGradients(losses, norms)
 
 

@@ -13,6 +13,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from client.privacy.gradient_norm import squared_norms
 from client.privacy.per_sample.contribution import widened
 from client.privacy.per_sample.patient_rows import PatientRows
 
@@ -47,16 +48,17 @@ class Share(Protocol):
 def matrix_shares(rows: PatientRows, inputs: Tensor, outputs: Outputs) -> list[Share]:
     """Shares of matrices that multiply the same ``inputs`` (T, I), whichever way is cheaper."""
     # What autocast multiplies has the precision of the output's gradient.
-    inputs = widened(inputs.to(outputs[0][1].dtype))
-    outputs = [(weight, widened(gradient)) for weight, gradient in outputs]
+    inputs = inputs.to(outputs[0][1].dtype)
     if products_are_cheaper(rows.longest, [weight for weight, _ in outputs]):
-        return [RowShare(rows, inputs, outputs, *squares_of_rows(rows, inputs, outputs))]
+        wide = widened(inputs), [(weight, widened(g)) for weight, g in outputs]
+        return [RowShare(rows, *wide, *squares_of_rows(rows, *wide))]
     parts = inputs.split_with_sizes(rows.sizes)
     return [
         GradientShare(
-            weight, [g.mT @ x for g, x in zip(gradient.split_with_sizes(rows.sizes), parts, strict=True)]
+            weight,
+            [widened(own.mT @ x) for own, x in zip(g.split_with_sizes(rows.sizes), parts, strict=True)],
         )
-        for weight, gradient in outputs
+        for weight, g in outputs
     ]
 
 
@@ -100,7 +102,7 @@ class GradientShare:
 
     def __init__(self, weight: Tensor, gradients: Sequence[Tensor]) -> None:
         self._weight, self._gradients = weight, gradients
-        self.squares = torch.stack([torch.linalg.vector_norm(gradient) for gradient in gradients]).square()
+        self.squares = torch.cat([squared_norms(gradient[None]) for gradient in gradients])
         self.terms = self.squares
 
     def add(self, factors: Tensor) -> None:
