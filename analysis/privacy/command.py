@@ -82,10 +82,12 @@ def _describe(prices: pl.DataFrame) -> Table:
             significant(row["ratio"]) if row["ratio"] else "",
             count(row["parameters"]),
             significant(row["loss"], 4) if known else "",
-            interval_text(_percent(row), unit=" %") if known else str(row["reason"]),
+            _above(row) if known else str(row["reason"]),
         )
     return table
 
 
-def _percent(row: dict[str, float]) -> Interval:
-    return Interval(row["percent"], row["percent_low"], row["percent_high"])
+def _above(row: dict[str, float]) -> str:
+    if row["percent"] is None:
+        return "no run is without noise"
+    return interval_text(Interval(row["percent"], row["percent_low"], row["percent_high"]), unit=" %")

@@ -72,8 +72,13 @@ class PrivateSurface:
         """Loss by the private law."""
         return self._interval(np.array([[size, tokens, ratio]]), lambda losses: losses[:, 0])
 
-    def percent_above_quiet(self, size: float, tokens: float, ratio: float) -> Interval:
-        """Loss by the private law above that without noise on the same tokens, in per cent."""
+    def percent_above_quiet(self, size: float, tokens: float, ratio: float) -> Interval | None:
+        """Loss by the private law above that without noise on the same tokens, in per cent.
+
+        None where no run was without noise: what there is at S = 0 would be extrapolated.
+        """
+        if self.ratios[0] > 0:
+            return None
         points = np.array([[size, tokens, ratio], [size, tokens, 0.0]])
         return self._interval(points, lambda losses: 100 * (losses[:, 0] / losses[:, 1] - 1))
 

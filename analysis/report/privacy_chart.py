@@ -38,7 +38,7 @@ def chart_by_noise(surfaces: Sequence[PrivateSurface], costs: pl.DataFrame, up: 
             rows = costs.filter(pl.col("surface") == surface.name, pl.col("parameters") == size)
             x, y = np.maximum(floats(rows, "ratio"), zero), floats(rows, "loss")
             series += _law_by_noise(surface, size, rows)
-            notes = tuple(f"{count(tokens)} tokens, {seeds} seeds" for tokens, seeds in _told(rows))
+            notes = tuple(f"D = {count(tokens)}, {seeds} seeds" for tokens, seeds in _told(rows))
             series.append(
                 Intervals(count(size), x, y, floats(rows, "loss_low"), floats(rows, "loss_high"), notes=notes)
             )

@@ -66,21 +66,21 @@ def _by_noise(runs: Runs, findings: Findings) -> Panel:
         "S = sigma / B, the noise on a step's mean gradient of a replica over the clipping norm (arXiv "
         f"2501.18914).{left} A mark is the geometric mean over seeds of the runs with most steps, with its "
         f"interval over seeds. {_laws(found)}; a line is at the tokens of its private runs. In the table, "
-        "measured costs are against S = 0 of as many steps, and those of the law on equal tokens."
+        f"measured costs are against S = 0 of as many steps, and those of the law on equal {runs.counted}."
         f"{_synthetic(runs)}",
         chart_by_noise(found.surfaces, found.costs.filter(on_the_surface()), _axes(runs, findings)),
         {"costs": found.costs},
-        [_cost_row(row) for row in found.costs.iter_rows(named=True)],
+        [_cost_row(row, runs.counted.capitalize()) for row in found.costs.iter_rows(named=True)],
         ["Arm", "Noise"],
     )
 
 
-def _cost_row(row: dict[str, Any]) -> dict[str, str]:
+def _cost_row(row: dict[str, Any], counted: str) -> dict[str, str]:
     return {
         "Arm": row["surface"],
         "Noise": row["noise"] or "no privacy",
         "Parameters": count(row["parameters"]),
-        "Tokens": count(row["tokens"]),
+        counted: count(row["tokens"]),
         "Loss": interval_text(interval_of(row, "loss")),
         "Above S = 0": percent_text(row),
         "By the law": percent_text(row, "fitted_percent"),
@@ -239,7 +239,8 @@ def _price(row: dict[str, Any] | None) -> str:
         return ""
     if row["loss"] is None:
         return row["reason"] or ""
-    return f"{significant(row['loss'], 4)}, +{percent_text(row)}" if row["percent"] > 0 else percent_text(row)
+    above = f", {percent_text(row)} above" if row["percent"] is not None else ""
+    return f"{significant(row['loss'], 4)}{above}"
 
 
 def _number(value: float | None) -> str:

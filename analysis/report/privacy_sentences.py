@@ -143,8 +143,10 @@ def _doubts(surface: PrivateSurface) -> list[str]:
             f"tokens{fewer}."
         )
     if not baseline(surface):
-        found.append(f"{surface.name}: no run is without noise, so what noise costs is the law's word alone.")
-    return found
+        found.append(f"{surface.name}: no run is without noise, so what noise costs cannot be told.")
+    return found + [
+        f"{surface.name}, {fit.law.name} law: {warning}." for fit in surface.fits for warning in fit.warnings
+    ]
 
 
 def _fewer_tokens(surface: PrivateSurface) -> bool:

@@ -20,6 +20,7 @@ from analysis.privacy.holdout import held_out_sizes
 from analysis.privacy.price import price_table
 from analysis.privacy.statements import Setting, stated_epsilons, stated_setting
 from analysis.privacy.surface import private_surfaces
+from analysis.report.privacy_panels import price_rows
 from analysis.report.report import build_report, render
 from analysis.solvers.objective import LOG_SQUARES
 from analysis.tables.records import load_runs
@@ -260,3 +261,13 @@ def test_a_plan_reads_private_records_on_their_own_axis(private_study, private_s
     assert plan.private.mean.estimate == pytest.approx(exact, rel=2e-3)
     assert not math.isclose(plan.private.mean.estimate, plan.losses[0].mean.estimate, rel_tol=0.01)
     assert any("a step draws 32 patients" in warning for warning in plan.warnings)
+
+
+def test_without_runs_at_no_noise_the_law_is_not_carried_there(surface):
+    noisy = replace(surface, rows=surface.private)
+    costs = noise_costs(noisy, replicates=100, seed=0)
+    assert costs["percent"].null_count() == costs["fitted_percent"].null_count() == len(costs) == 15
+    prices = price_table(noisy, Setting(50_000, 32, STEPS, 1e-6), (1.0,))
+    assert prices["loss"].null_count() == 0
+    assert prices["percent"].null_count() == len(SIZES)
+    assert price_rows(prices)[0]["10 K"] == f"{prices['loss'][0]:.3f}"
