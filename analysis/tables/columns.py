@@ -80,3 +80,18 @@ def derive_letters(rows: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
             note = f"{letter} was not in the table and is derived: {formulas[letter]}"
             return rows.with_columns(expression.alias(letter)), [note]
     return rows, []
+
+
+def below_least(letter: str) -> pl.Expr:
+    """Which rows have less of a letter than there can be."""
+    value = pl.col(letter).cast(pl.Float64)
+    if letter in ANY_SIGN:
+        return pl.lit(value=False)
+    return value < 0 if letter in MAY_BE_ZERO else value <= 0
+
+
+def no_number(values: pl.Series) -> object:
+    """The first value that makes a column one of something else than numbers."""
+    numbers = values.cast(pl.Float64, strict=False) if values.dtype == pl.String else values
+    odd = values.filter(numbers.is_null() & values.is_not_null())
+    return odd[0] if len(odd) else values[0]

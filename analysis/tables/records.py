@@ -1,6 +1,5 @@
 """A folder of run records as one table, with what was left out and why."""
 
-import json
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import polars as pl
 from analysis.tables.arms import Arms, base_arm, differing_settings, effective_settings, name_arms
 from analysis.tables.measures import Measure, objective_name
 from analysis.tables.noise_axis import noise_name, noise_ratio, token_budgets
+from analysis.tables.oracle import Oracle, read_oracle
 from analysis.tables.peers import Peers, peers_of
 from wardlaw.config import RunConfig
 from wardlaw.errors import RecordError
@@ -36,28 +36,6 @@ class LeftOut:
 
     run: str
     reason: str
-
-
-@dataclass(frozen=True)
-class Oracle:
-    """Irreducible loss of the process that generated the patients, in nats.
-
-    What ``wardlaw simulate oracle --json`` prints: of all sites' patients together, whose
-    site the predictor does not know. Errors are standard errors over patients.
-    """
-
-    per_token: float
-    per_token_error: float
-    per_event: float
-    per_event_error: float
-
-    def loss(self, unit: str) -> float:
-        """Nats per ``"token"`` or per ``"event"``."""
-        return self.per_token if unit == "token" else self.per_event
-
-    def error(self, unit: str) -> float:
-        """Standard error of ``loss(unit)``."""
-        return self.per_token_error if unit == "token" else self.per_event_error
 
 
 @dataclass(frozen=True)
@@ -199,7 +177,7 @@ def load_runs(folder: Path) -> Runs:
     table, arms = _with_arms(pl.DataFrame(rows, infer_schema_length=None), records)
     order = {arm: place for place, arm in enumerate(arms.order)}
     table = table.sort(pl.col("arm").replace_strict(order), "parameters", "tokens", "seed", "run")
-    return Runs(table, arms.splitting, records, tuple(left_out), _read_oracle(folder / "oracle.json"))
+    return Runs(table, arms.splitting, records, tuple(left_out), read_oracle(folder / "oracle.json"))
 
 
 def _with_arms(table: pl.DataFrame, records: Mapping[str, RunRecord]) -> tuple[pl.DataFrame, Arms]:
@@ -309,17 +287,3 @@ def _check_losses(result: RunResult, sites: pl.DataFrame) -> None:
                 f"damaged: the recorded loss per {unit[:-1]} is {recorded}, "
                 f"its per-site sums give {recomputed}"
             )
-
-
-def _read_oracle(path: Path) -> Oracle | None:
-    if not path.exists():
-        return None
-    try:
-        pooled = json.loads(path.read_text(encoding="utf-8"))["floors"]["pooled"]["site_unknown"]
-        return Oracle(**{name: float(value) for name, value in pooled.items()})
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RecordError(
-            f"not an irreducible loss ({type(error).__name__}: {error})",
-            where=str(path),
-            remedy="It holds the output of `wardlaw simulate oracle --json`; or remove it",
-        ) from None

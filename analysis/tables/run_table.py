@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
-from analysis.tables.columns import ANY_SIGN, LETTERS, MAY_BE_ZERO, derive_letters, name_letters
+from analysis.tables.columns import LETTERS, below_least, derive_letters, name_letters, no_number
 from analysis.tables.measures import Measure
 from analysis.tables.noise_axis import on_the_surface
 from analysis.tables.records import LOSSES, LeftOut, load_runs
@@ -140,7 +140,7 @@ class RunTable:
         values = self.rows[name]
         if not values.dtype.is_numeric() and values.null_count() < len(values):
             raise RecordError(
-                f"{name} is not a column of numbers (it has {_no_number(values)!r})",
+                f"{name} is not a column of numbers (it has {no_number(values)!r})",
                 where=where,
                 remedy="Mend the values, or name another column",
             )
@@ -181,7 +181,7 @@ class RunTable:
         kept = self
         for letter in letters:
             kept = kept.with_numbers(letter, f"{self.source}, --columns {letter}=...")
-            kept = kept.without(_below_least(letter), f"{letter} is not positive")
+            kept = kept.without(below_least(letter), f"{letter} is not positive")
         if kept.rows.is_empty():
             first = f" (the first, {kept.dropped[0].run}: {kept.dropped[0].reason})" if kept.dropped else ""
             raise RecordError(f"no run is left{first}", where=self.source)
@@ -202,20 +202,6 @@ class RunTable:
     def noting(self, *notes: str) -> "RunTable":
         """With more notes."""
         return replace(self, notes=(*self.notes, *notes))
-
-
-def _no_number(values: pl.Series) -> object:
-    """The first value that makes a column one of something else than numbers."""
-    numbers = values.cast(pl.Float64, strict=False) if values.dtype == pl.String else values
-    odd = values.filter(numbers.is_null() & values.is_not_null())
-    return odd[0] if len(odd) else values[0]
-
-
-def _below_least(letter: str) -> pl.Expr:
-    value = pl.col(letter).cast(pl.Float64)
-    if letter in ANY_SIGN:
-        return pl.lit(value=False)
-    return value < 0 if letter in MAY_BE_ZERO else value <= 0
 
 
 def read_runs(path: Path | str, columns: Mapping[str, str] | None = None, *, unit: str = "token") -> RunTable:
