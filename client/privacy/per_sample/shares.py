@@ -52,13 +52,12 @@ def matrix_shares(rows: PatientRows, inputs: Tensor, outputs: Outputs) -> list[S
     if products_are_cheaper(rows.longest, [weight for weight, _ in outputs]):
         wide = widened(inputs), [(weight, widened(g)) for weight, g in outputs]
         return [RowShare(rows, *wide, *squares_of_rows(rows, *wide))]
-    parts = inputs.split_with_sizes(rows.sizes)
     return [
         GradientShare(
             weight,
-            [widened(own.mT @ x) for own, x in zip(g.split_with_sizes(rows.sizes), parts, strict=True)],
+            [widened(own.mT @ x) for own, x in zip(rows.parts(gradient), rows.parts(inputs), strict=True)],
         )
-        for weight, g in outputs
+        for weight, gradient in outputs
     ]
 
 
@@ -70,12 +69,15 @@ def products_are_cheaper(rows: int, weights: Sequence[Tensor]) -> bool:
 
 def squares_of_rows(rows: PatientRows, inputs: Tensor, outputs: Outputs) -> tuple[Tensor, Tensor]:
     """``squares`` and ``terms`` of ``Share``, from inner products of each two of a patient's rows."""
-    left = rows.own_products(inputs)
-    right = rows.products(outputs[0][1])
-    for _, gradient in outputs[1:]:
-        right += rows.products(gradient)
-    diagonals = (products.diagonal(dim1=1, dim2=2) for products in (left, right))
-    return torch.linalg.vecdot(left.flatten(1), right.flatten(1)), torch.linalg.vecdot(*diagonals)
+    squares, terms = [], []
+    parts = (rows.parts(gradient) for _, gradient in outputs)
+    for x, first, *others in zip(rows.parts(inputs), *parts, strict=True):
+        left, right = x @ x.mT, first @ first.mT
+        for gradient in others:
+            right.addmm_(gradient, gradient.mT)
+        squares.append(torch.dot(left.view(-1), right.view(-1)))
+        terms.append(torch.dot(left.diagonal(), right.diagonal()))
+    return torch.stack(squares), torch.stack(terms)
 
 
 @dataclass(frozen=True, eq=False)
