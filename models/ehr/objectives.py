@@ -65,6 +65,34 @@ def mean_nats(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
     return loss
 
 
+def nats_and_slopes(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Cross-entropy of each row, and what its derivatives are made from.
+
+    The derivative of a row's nats times ``share`` is ``slopes`` x share / ``mass``. The factor waits until
+    the products with inputs and head, where it costs T x d instead of T x V multiplications.
+
+    Parameters
+    ----------
+    logits : Tensor, (T, V)
+        Overwritten if they are float32 or wider.
+    targets : Tensor, (T,) int64
+        Where ``IGNORED``, nats and slopes are of token 0 and for a share of 0.
+
+    Returns
+    -------
+    nats : Tensor, (T, 1)
+    slopes : Tensor, (T, V)
+        ``mass`` times the difference of softmax and one-hot, in float32 or wider.
+    mass : Tensor, (T, 1)
+    """
+    logits, places = _widen(logits), targets.clamp(min=0)[:, None]
+    own, highest = logits.gather(1, places), logits.amax(1, keepdim=True)
+    masses = logits.sub_(highest).exp_()
+    mass = masses.sum(1, keepdim=True)
+    nats = mass.log() + highest - own
+    return nats, masses.scatter_add_(1, places, -mass), mass
+
+
 class _MeanNats(torch.autograd.Function):
     """Chunked head and cross-entropy whose gradients are made in the forward pass."""
 
@@ -80,15 +108,9 @@ class _MeanNats(torch.autograd.Function):
         rows = chunk_rows(hidden.device)
         for start in range(0, len(hidden), rows):
             here = slice(start, start + rows)
-            logits = _widen(functional.linear(inputs[here], head))
-            places = targets[here].clamp(min=0)[:, None]
-            own, highest = logits.gather(1, places), logits.amax(1, keepdim=True)
-            masses = logits.sub_(highest).exp_()
-            mass = masses.sum(1, keepdim=True)
-            loss += ((mass.log() + highest - own) * shares[here]).sum()
-            # d loss / d logits = (masses / mass - one-hot) x share: both factors wait until the
-            # products, where they cost T x d instead of T x V multiplications.
-            slope = masses.scatter_add_(1, places, -mass).to(dtype)
+            nats, slopes, mass = nats_and_slopes(functional.linear(inputs[here], head), targets[here])
+            loss += (nats * shares[here]).sum()
+            slope = slopes.to(dtype)
             factors = shares[here] / mass
             if grad_hidden is not None:
                 grad_hidden[here] = (slope @ head) * factors

@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from client.privacy.per_sample.contribution import widened
 from client.privacy.per_sample.patient_rows import PatientRows
+from models.ehr.objectives import nats_and_slopes
 from models.ehr.packed import IGNORED
 
 
@@ -40,19 +41,11 @@ def patient_nats(hidden: Tensor, weight: Tensor, targets: Tensor, rows: PatientR
     """
     wanted = (targets != IGNORED).to(torch.promote_types(hidden.dtype, torch.float32))
     shares = wanted / rows.summed(wanted).clamp(min=1)[rows.owners]
-    places = targets.clamp(min=0)[:, None]
-    logits = widened(functional.linear(hidden, weight))
-    own, highest = logits.gather(1, places), logits.amax(1, keepdim=True)
-    masses = logits.sub_(highest).exp_()
-    mass = masses.sum(1, keepdim=True)
-    nats = (mass.log() + highest - own).squeeze(1)
-    # d loss / d logits = (masses / mass - one-hot) x share: both factors wait until the products,
-    # where they cost T x d instead of T x V multiplications.
-    slopes = masses.scatter_add_(1, places, -mass)
+    nats, slopes, mass = nats_and_slopes(functional.linear(hidden, weight), targets)
     factors = shares[:, None] / mass
     gradient = functional.linear(slopes, weight.mT) * factors
     return PatientNats(
-        losses=rows.summed(nats * shares),
+        losses=rows.summed(nats.squeeze(1) * shares),
         hidden_gradient=gradient.to(hidden.dtype),
         slopes=slopes,
         inputs=widened(hidden) * factors,
