@@ -4,8 +4,6 @@ An attack bounds nothing from above. Its figures on a model trained without priv
 hide, those on a private model whether anything is left.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -13,40 +11,12 @@ from scipy import stats
 from torch import Tensor
 
 from simulations.audit.bounds import binomial_lower, binomial_upper
+from wardlaw.privacy.statement import AttackFigures
 
 Scores = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Attack:
-    """How well a score tells members from others.
-
-    Attributes
-    ----------
-    members, others : int
-    auroc : float
-        Probability that a member scores higher, ties counting half; 0.5 is a coin.
-    false_positive_rate : float
-        Share of the others at which the next figure is read. Figures on average hide what an attacker
-        knows for sure of a few (Carlini et al., arXiv 2112.03570, section IV).
-    true_positive_rate, low, high : float
-        Share of members above the threshold, and its 95 % Clopper-Pearson interval for this threshold.
-    resolved : bool
-        Whether there are enough others for the rate: with fewer than 1 / rate of them no
-        other may score above the threshold, which is then that of a larger rate.
-    """
-
-    members: int
-    others: int
-    auroc: float
-    false_positive_rate: float
-    true_positive_rate: float
-    low: float
-    high: float
-    resolved: bool
-
-
-def attack(members: Scores, others: Scores, false_positive_rate: float = 0.001) -> Attack:
+def attack(members: Scores, others: Scores, false_positive_rate: float = 0.001) -> AttackFigures:
     """Figures of a score that is higher for members, e.g. the negative loss (Yeom et al., arXiv 1709.01604).
 
     Parameters
@@ -65,7 +35,7 @@ def attack(members: Scores, others: Scores, false_positive_rate: float = 0.001) 
     threshold = np.sort(others)[len(others) - 1 - allowed]
     above = int((members > threshold).sum())
     higher = stats.mannwhitneyu(members, others).statistic
-    return Attack(
+    return AttackFigures(
         members=len(members),
         others=len(others),
         auroc=float(higher) / (len(members) * len(others)),

@@ -1,7 +1,6 @@
 """What attackers learn of the patients of finished runs: ``audit.json``, and a part of the statement."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 
 import numpy as np
 import torch
@@ -100,7 +99,7 @@ def membership(
         epsilon_at_least=epsilon_at_least(
             members, others, config.privacy.delta, config.run.seed, significance
         ),
-        **asdict(attack(members, others, false_positive_rate)),
+        **attack(members, others, false_positive_rate).model_dump(),
     )
 
 

@@ -90,26 +90,24 @@ class ServerShare(_Part):
     not_covered: tuple[str, ...] = ()
 
 
-class Attack(_Part):
-    """Membership inference on one final model, by a score of each patient.
+class AttackFigures(_Part):
+    """How well a score tells members from others.
 
     Attributes
     ----------
-    replica : str
     members, others : int
-        Patients who were trained on, and who were not.
     auroc : float
+        Probability that a member scores higher, ties counting half; 0.5 is a coin.
     false_positive_rate : float
+        Share of the others at which the next figure is read. Figures on average hide what an attacker
+        knows for sure of a few (Carlini et al., arXiv 2112.03570, section IV).
     true_positive_rate, low, high : float
-        At that rate, with its 95 % interval.
+        Share of members above the threshold, and its 95 % Clopper-Pearson interval for this threshold.
     resolved : bool
-        Whether there are enough others for the rate: at least one over it.
-    epsilon_at_least : float
-        What training has at the least, at the audit's delta: for all models of the run together with 99 %
-        confidence.
+        Whether there are enough others for the rate: with fewer than 1 / rate of them no
+        other may score above the threshold, which is then that of a larger rate.
     """
 
-    replica: str
     members: int
     others: int
     auroc: float
@@ -118,6 +116,20 @@ class Attack(_Part):
     low: float
     high: float
     resolved: bool
+
+
+class Attack(AttackFigures):
+    """Membership inference on one final model: members are the patients who were trained on.
+
+    Attributes
+    ----------
+    replica : str
+    epsilon_at_least : float
+        What training has at the least, at the audit's delta: for all models of the run together with 99 %
+        confidence.
+    """
+
+    replica: str
     epsilon_at_least: float
 
 
