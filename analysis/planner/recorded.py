@@ -12,6 +12,7 @@ from analysis.tables.run_table import RunTable
 from wardlaw.config.model import ECG_FAMILIES
 from wardlaw.errors import RecordError
 
+# Tokens of private steps are drawn, and hardly the same in any two runs.
 _NEAR = 1.05
 OWN = "Own model at home"
 
@@ -116,7 +117,7 @@ def habits_of(rows: pl.DataFrame, batch_tokens: int | None, local_steps: int | N
         if asked is not None and asked < 1:
             raise RecordError(f"{asked} is not a positive whole number", where=option)
     return Habits(
-        _only(rows, "batch_tokens", "--batch-tokens") if batch_tokens is None else batch_tokens,
+        _only(rows, "batch_tokens", "--batch-tokens", _NEAR) if batch_tokens is None else batch_tokens,
         _only(rows, "H", "--local-steps") if local_steps is None else local_steps,
         _only(rows, "M", "--columns M=..."),
         _drawn_patients(rows) if batch_tokens is None else None,
@@ -130,15 +131,15 @@ def _drawn_patients(rows: pl.DataFrame) -> int | None:
     return int(drawn[0]) if len(drawn) == 1 else None
 
 
-def _only(rows: pl.DataFrame, column: str, option: str) -> int:
+def _only(rows: pl.DataFrame, column: str, option: str, within: float = 1.0) -> int:
+    """The value of all runs, or the median of values that differ by no more than a factor ``within``."""
     values = (
         rows[column].drop_nulls().unique().sort() if column in rows.columns else pl.Series([], dtype=pl.Int64)
     )
-    # Tokens of private steps are drawn, and hardly the same in any two runs.
-    near = len(values) > 1 and float(values.to_numpy().max()) < _NEAR * float(values.to_numpy().min())
-    if len(values) != 1 and not near:
+    numbers = values.to_numpy()
+    if not len(numbers) or numbers.max() > within * numbers.min():
         found = f"several ({', '.join(map(str, values))})" if len(values) else "none"
         raise RecordError(
             f"the runs of the federated arm have {found} of {column}", where=option, remedy=f"Give {option}"
         )
-    return round(float(np.median(values.to_numpy())))
+    return round(float(np.median(numbers)))

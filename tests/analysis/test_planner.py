@@ -416,3 +416,12 @@ def test_command_on_run_records(study, tmp_path):
     again = plan_training(read_runs(study), Consortium(read_shards(sites), 1e12), replicates=200)
     assert again.losses[0].mean.estimate == made["losses"][0]["mean"]["estimate"]
     assert "Plan for 4 sites" in again.summary()
+
+
+def test_drawn_batches_may_differ_a_little_and_local_steps_may_not():
+    rows = pl.DataFrame({"batch_tokens": [2000, 2060], "H": [20, 20], "M": [4, 4]})
+    assert habits_of(rows, None, None) == Habits(2030, 20, 4)
+    with pytest.raises(RecordError, match=r"several \(20, 21\) of H"):
+        habits_of(rows.with_columns(H=pl.Series([20, 21])), None, None)
+    with pytest.raises(RecordError, match=r"several .* of batch_tokens"):
+        habits_of(rows.with_columns(batch_tokens=pl.Series([2000, 2200])), None, None)
