@@ -1,6 +1,7 @@
 """Sites of smooth noise (synthetic records): for trying the machinery, where nothing need be learnt."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from client.ecg.record import EcgRecord
 from client.ecg.request import ShardSettings
 from client.ecg.shard import SignalShard
 from client.ecg.shard_writer import write_shard
+from simulations.federation_folder import load_federation
 from wardlaw.seeds import generator
 
 AF = "164889003"
@@ -40,3 +42,18 @@ def noise_shard(folder: Path, site: str, patients: int = 24, rate: float = 100.0
     settings = ShardSettings(rate=rate)
     write_shard(folder, records, settings, site=site, source="synthetic noise", synthetic=True)
     return SignalShard.open(folder)
+
+
+def small_run(federation: Path, *, context: int, batch_tokens: int, steps: int) -> dict[str, Any]:
+    """Flat settings of a small ResNet's run over a federation of noise."""
+    return {
+        "data.federation": str(federation),
+        "data.tokenizer": load_federation(federation).tokenizer,
+        "model.family": "resnet",
+        "model.size": "20k",
+        "model.context": context,
+        "objective.name": "bce",
+        "train.batch-tokens": batch_tokens,
+        "train.tokens": batch_tokens * steps,
+        "train.device": "cpu",
+    }

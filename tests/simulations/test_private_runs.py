@@ -21,7 +21,7 @@ from simulations.ecg.prepare import prepare_ecg_federation
 from simulations.federation_folder import load_federation, participating_policies
 from simulations.in_process import run_in_process
 from simulations.topologies import run_topology
-from tests.noise_ecg import noise_shard
+from tests.noise_ecg import noise_shard, small_run
 from wardlaw import protocol
 from wardlaw.config import from_flat
 from wardlaw.config.run_section import RunSection
@@ -58,16 +58,7 @@ def federate(shards, tmp_path):
 
 
 def config_of(federation, changes=PRIVATE):
-    settings = {
-        "data.federation": str(federation),
-        "data.tokenizer": load_federation(federation).tokenizer,
-        "model.family": "resnet",
-        "model.size": "20k",
-        "model.context": CONTEXT,
-        "objective.name": "bce",
-        "train.batch-tokens": CONTEXT * 8,
-        "train.tokens": CONTEXT * 8 * STEPS,
-        "train.device": "cpu",
+    settings = small_run(federation, context=CONTEXT, batch_tokens=CONTEXT * 8, steps=STEPS) | {
         "federation.replicas": 2,
         "federation.quorum": 2,
         "federation.local-steps": LOCAL_STEPS,

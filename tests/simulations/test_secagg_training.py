@@ -12,9 +12,9 @@ from client.secagg.handlers import set_up_session
 from client.secagg.open_round import train_in_the_open
 from client.site import Site
 from simulations.ecg.prepare import prepare_ecg_federation
-from simulations.federation_folder import load_federation, participating_policies
+from simulations.federation_folder import participating_policies
 from simulations.in_process import run_in_process
-from tests.noise_ecg import noise_shard
+from tests.noise_ecg import noise_shard, small_run
 from wardlaw import protocol
 from wardlaw.config import from_flat
 from wardlaw.errors import PolicyError, RoundError
@@ -48,16 +48,8 @@ def federation(shards, tmp_path):
 
 def config_of(federation, changes=SECURE, rounds=1):
     batch_tokens = CONTEXT * 8 * len(SITES)
-    settings = {
-        "data.federation": str(federation),
-        "data.tokenizer": load_federation(federation).tokenizer,
-        "model.family": "resnet",
-        "model.size": "20k",
-        "model.context": CONTEXT,
-        "objective.name": "bce",
-        "train.batch-tokens": batch_tokens,
-        "train.tokens": batch_tokens * LOCAL_STEPS * rounds,
-        "train.device": "cpu",
+    steps = LOCAL_STEPS * rounds
+    settings = small_run(federation, context=CONTEXT, batch_tokens=batch_tokens, steps=steps) | {
         "federation.replicas": len(SITES),
         "federation.local-steps": LOCAL_STEPS,
         "federation.failed-rounds": 1,
