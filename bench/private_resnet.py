@@ -47,6 +47,8 @@ from models.ecg.objectives.objective import RecordLosses
 from models.model import Batch, Model
 from wardlaw.config import RunConfig, load_config
 
+CPU = torch.device("cpu")
+
 CLASSES = 26
 
 Step = Callable[[int], object]
@@ -90,7 +92,7 @@ def vmapped(
 ) -> PatientGradients:
     """Gradients of all crops by ``torch.func``, for a supervised model."""
     assert isinstance(model, EcgModel)
-    batch, count = stacked(patients), len(patients)
+    batch, count = stacked(patients, CPU), len(patients)
     weights = {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
 
     def loss(weights: dict[str, Tensor], signals: Tensor, labels: Tensor, length: Tensor) -> Tensor:
@@ -150,7 +152,7 @@ def config_of(arguments: argparse.Namespace, precision: str = "fp32") -> RunConf
 def make_loop(name: str, arguments: argparse.Namespace) -> Step:
     config = config_of(arguments, "bf16" if name.endswith("bf16") else "fp32")
     everyone = patients_of(arguments)
-    stream = FixedPatients(everyone, stacked(everyone))
+    stream = FixedPatients(everyone, stacked(everyone, CPU))
     gradient: Gradient = BatchGradient(stream, config.train)
     if name in ENGINES:
         gradient = PrivateGradient(stream, ENGINES[name], config.privacy, config.train, bytes(32))

@@ -45,8 +45,8 @@ class Engine(Protocol):
             Its trained parameters have ``grad`` None or a tensor to add to; after the call each has a
             tensor, of zeros where there are no patients.
         patients : sequence of Batch
-            One batch a patient, with all that the patient contributes; it may be empty. A patient's
-            loss is ``model.loss`` of its own batch and depends on no other patient.
+            One batch a patient, on the CPU, with all that the patient contributes; it may be empty. A
+            patient's loss is ``model.loss`` of its own batch and depends on no other patient.
         clipping : Clipping
             Of each patient's whole gradient, over all trained parameters.
         precision : torch.dtype

@@ -51,7 +51,7 @@ def hooks(
         return patient_loop(model, patients, clipping, precision)
     count = len(patients)
     with wrapped(GradSampleModule(Losses(ecg), loss_reduction="sum"), ecg) as module:
-        losses = patient_losses(module(stacked(patients)), count)
+        losses = patient_losses(module(stacked(patients, next(ecg.parameters()).device)), count)
         losses.sum().backward()  # type: ignore[no-untyped-call]
         contributions = {
             name: Explicit(found.view(count, -1, *found.shape[1:]).sum(1))
@@ -91,7 +91,7 @@ def two_passes(
     """
     if not can_be_stacked(patients):
         return patient_loop(model, patients, clipping)
-    batch, count = stacked(patients), len(patients)
+    batch, count = stacked(patients, next(model.parameters()).device), len(patients)
     if len(batch.signals) > count:
         raise ConfigError(
             "Opacus tells norms of single crops, not of a patient's",

@@ -23,12 +23,13 @@ def patient_loop(
     """
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     sums = [torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in weights]
-    losses, norms = torch.empty(2, len(patients), device=weights[0].device, dtype=weights[0].dtype)
+    device = weights[0].device
+    losses, norms = torch.empty(2, len(patients), device=device, dtype=weights[0].dtype)
     half = precision == torch.bfloat16
     # One context for all patients: weights are cast once.
-    with torch.autocast(weights[0].device.type, torch.bfloat16, enabled=half):
+    with torch.autocast(device.type, torch.bfloat16, enabled=half):
         for place, patient in enumerate(patients):
-            losses[place], norms[place] = _add_clipped(sums, model, weights, patient, clipping)
+            losses[place], norms[place] = _add_clipped(sums, model, weights, patient.to(device), clipping)
     for weight, total in zip(weights, sums, strict=True):
         weight.grad = total
     return PatientGradients(losses, norms)

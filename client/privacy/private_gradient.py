@@ -45,8 +45,7 @@ class PrivateGradient:
 
     def __call__(self, model: Model, step: int) -> StepGradient:
         """Leave a step's noisy gradient in ``grad``. Loss and tokens are not private."""
-        device = next(model.parameters()).device
-        patients = [batch.to(device) for batch in self.stream.draw(step)]
+        patients = self.stream.draw(step)
         clipping = Clipping(self.privacy.clip_norm, self.privacy.clipping)
         precision = torch.bfloat16 if self.train.precision == "bf16" else torch.float32
         known = self.engine(model, patients, clipping, precision)

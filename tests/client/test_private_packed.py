@@ -13,9 +13,11 @@ from client.privacy.clipping import Clipping
 from client.privacy.engine import PatientGradients
 from client.privacy.engines import engine_of
 from client.privacy.patient_loop import patient_loop
-from client.privacy.per_sample import decoder_pass, packed, shares
+from client.privacy.per_sample import decoder_pass, packed, passes, patient_rows, shares
 from client.privacy.per_sample.decoder_pass import has_rules
 from client.privacy.per_sample.patient_rows import PatientRows
+from models.ehr import attention
+from models.ehr.attention import runs_of
 from models.ehr.decoder import Decoder
 from models.ehr.ladder import RUNGS
 from models.ehr.packed import IGNORED, PackedBatch
@@ -31,14 +33,18 @@ from tests.client.test_private_loop import (
 from wardlaw.config import load_config
 
 WINDOWS = ((17,), (64, 64, 3), (1,), (40, 40), (2,), (9, 9), (150,), (33,))
-WAYS = {"products": math.inf, "gradients": 0.0}
+WAYS = {"products": math.inf, "gradients": 0.0, "as on a GPU": math.inf}
 SMALL = ("xs", "20k", "40k", "80k", "150k", "330k", "600k", "1.3m")
 
 
 @pytest.fixture(params=WAYS)
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Norms from products of rows, or from gradients, whatever is cheaper."""
+    """Norms from products of rows, or from gradients, whatever is cheaper; or many patients a product."""
     monkeypatch.setattr(shares, "GRADIENT_COST", WAYS[request.param])
+    if request.param == "as on a GPU":
+        monkeypatch.setattr(packed, "pass_tokens", lambda *_: 100_000)
+        monkeypatch.setattr(patient_rows, "together", lambda sizes, _: runs_of(sizes, 0.5))
+        monkeypatch.setattr(attention, "alike", lambda _: 0.5)
     return str(request.param)
 
 
@@ -237,7 +243,7 @@ def test_squares_of_rows_that_cancel_say_so() -> None:
         rows = PatientRows([8], inputs.device)
         square, terms = shares.squares_of_rows(rows, inputs, [(weight, gradient)])
         own_terms = (inputs.double().square().sum(1) * gradient.double().square().sum(1)).sum()
-        torch.testing.assert_close(terms.double(), own_terms[None])
+        torch.testing.assert_close(terms, own_terms[None].float())
         # What float32 has got wrong is a rounding error of the terms, and enough to be refused.
         assert abs(square.double() - wanted) < 1e-6 * own_terms
         assert square < packed.CANCELLED * terms
@@ -292,9 +298,9 @@ def test_models_without_rules_are_looped_over(alone: list[PackedBatch]) -> None:
 
 @given(sizes=st.lists(st.integers(1, 700), max_size=40))
 def test_passes_hold_every_patient_once_and_are_small(sizes: list[int]) -> None:
-    found = packed.passes(sizes)
+    found = passes.passes(sizes, 512)
     assert sorted(place for places in found for place in places) == list(range(len(sizes)))
-    assert all(len(places) == 1 or sum(sizes[p] for p in places) <= packed.TOGETHER for places in found)
+    assert all(len(places) == 1 or sum(sizes[p] for p in places) <= 512 for places in found)
     in_order = [sizes[place] for places in found for place in places]
     assert in_order == sorted(sizes, reverse=True)
 

@@ -21,6 +21,8 @@ from models.ecg.scaling import initialise
 from wardlaw.config.model import ECG_FAMILIES, ModelSection, RegnetSection
 from wardlaw.config.objective import COUPLED, ObjectiveSection
 
+CPU = torch.device("cpu")
+
 CONTEXT, CLASSES = 256, 5
 OBJECTIVES = tuple(
     name for name in ("bce", "asymmetric", "jepa", "data2vec", "reconstruction") if name not in COUPLED
@@ -129,7 +131,7 @@ def test_dropped_branches_are_the_same_as_in_the_loop() -> None:
     model, patients = make_model("convnext"), make_patients(crops=3)
     # A rate that drops about half of the last block's branches; crops decide by their own samples.
     model.backbone.drop_rate = 0.5
-    assert (model.backbone.keep(stacked(patients).signals) == 0).any()
+    assert (model.backbone.keep(stacked(patients, CPU).signals) == 0).any()
     found, known = sums_of(model, patients, Clipping(0.5), batched)
     wanted, truth = sums_of(model, patients, Clipping(0.5), patient_loop)
     torch.testing.assert_close(known.norms, truth.norms, rtol=1e-5, atol=0)
@@ -141,7 +143,7 @@ def test_unclipped_sum_is_the_gradient_of_the_summed_losses(family: str) -> None
     model, patients = make_model(family), make_patients(crops=1)
     found, known = sums_of(model, patients, Clipping(float("inf")), batched)
     model.zero_grad()
-    loss = model.loss(stacked(patients))
+    loss = model.loss(stacked(patients, CPU))
     loss.backward()
     torch.testing.assert_close(loss.detach(), known.losses.mean())
     for name, parameter in model.named_parameters():

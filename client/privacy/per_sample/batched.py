@@ -28,7 +28,7 @@ def batched(
     together = can_be_stacked(patients) and not parameters_without_rule(model)
     if not (isinstance(model, EcgModel) and together):
         return patient_loop(model, patients, clipping, precision)
-    batch = stacked(patients)
+    batch = stacked(patients, next(model.parameters()).device)
     capture = Capture(model, len(patients), len(batch.signals))
     with torch.autocast(batch.signals.device.type, torch.bfloat16, enabled=precision == torch.bfloat16):
         losses = patient_losses(capture.losses(batch), len(patients))

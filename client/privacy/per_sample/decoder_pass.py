@@ -97,7 +97,7 @@ class Notes:
         def note(gradient: Tensor) -> None:
             normed = functional.rms_norm(widened(x), list(layer.normalized_shape), eps=layer.eps)
             gains = self._rows.summed(normed * widened(gradient))
-            self.shares.append(GradientShare(layer.weight, gains.unbind()))
+            self.shares.append(GradientShare(layer.weight, [gains]))
 
         output.register_hook(note)  # type: ignore[no-untyped-call]
 

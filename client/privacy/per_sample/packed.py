@@ -8,13 +8,11 @@ from client.privacy.clipping import Clipping
 from client.privacy.engine import PatientGradients
 from client.privacy.patient_loop import patient_loop
 from client.privacy.per_sample.decoder_pass import has_rules, losses_and_shares
+from client.privacy.per_sample.passes import pass_tokens, passes
 from client.privacy.per_sample.patient_rows import PatientRows
 from models.ehr.decoder import Decoder
 from models.ehr.packed import PackedBatch
 from models.model import Batch, Model
-
-TOGETHER = 512
-"""Tokens of the patients of one pass: with more it takes more memory and hardly less time."""
 
 CANCELLED = 1 / 32
 """Least square of a norm, relative to its terms, that float32 tells to 1e-5."""
@@ -25,7 +23,7 @@ def packed(
 ) -> PatientGradients:
     """Add the sum of the patients' clipped gradients; parameters and result are those of ``Engine``.
 
-    Patients of about one length share a forward and a backward pass of at most ``TOGETHER`` tokens.
+    Patients of about one length share a forward and a backward pass of at most ``pass_tokens`` tokens.
     Taken by ``patient_loop`` are patients who would have a pass to themselves, those whose norm is not finite
     or is what is left of rows that cancel, and all patients of a model with a layer that has no rule.
     """
@@ -35,7 +33,9 @@ def packed(
     for weight in model.parameters():
         weight.grad = torch.zeros_like(weight) if weight.grad is None else weight.grad
     losses, norms = torch.full((2, len(patients)), torch.nan, device=weight.device, dtype=weight.dtype)
-    for places in passes([len(patient.tokens) for patient in windows]):
+    sizes = [len(patient.tokens) for patient in windows]
+    together = pass_tokens(model, max(sizes, default=0), weight.device)
+    for places in passes(sizes, together):
         if len(places) > 1:
             known = _add_clipped(model, [windows[place] for place in places], clipping, precision)
             losses[places], norms[places] = known.losses, known.norms
@@ -45,30 +45,11 @@ def packed(
     return PatientGradients(losses, norms)
 
 
-def passes(sizes: Sequence[int]) -> list[list[int]]:
-    """Places of the patients of each pass, the longest first.
-
-    Examples
-    --------
-    >>> passes([200, 100, 600, 300])
-    [[2], [3, 0], [1]]
-    """
-    found: list[list[int]] = []
-    room = 0
-    for place in sorted(range(len(sizes)), key=lambda place: -sizes[place]):
-        if sizes[place] > room:
-            found.append([])
-            room = TOGETHER
-        found[-1].append(place)
-        room -= sizes[place]
-    return found
-
-
 def _add_clipped(
     model: Decoder, patients: Sequence[PackedBatch], clipping: Clipping, precision: torch.dtype
 ) -> PatientGradients:
     """Add patients' clipped gradients in one pass; an uncertain norm is no number, and adds nothing."""
-    batch = joined(patients)
+    batch = joined(patients).to(model.lm_head.weight.device)
     rows = PatientRows([len(patient.tokens) for patient in patients], batch.tokens.device)
     losses, shares = losses_and_shares(model, batch, rows, precision)
     squares = torch.stack([share.squares for share in shares]).sum(0)

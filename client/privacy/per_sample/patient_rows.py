@@ -5,6 +5,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from models.ehr.attention import runs_of
+from models.ehr.rectangle import Rectangle
+
 
 class PatientRows:
     """Rows of n patients, one patient after the other.
@@ -25,17 +28,26 @@ class PatientRows:
     """
 
     def __init__(self, sizes: Sequence[int], device: torch.device) -> None:
-        self._sizes, self.longest = list(sizes), max(sizes)
+        self._number, self.longest = len(sizes), max(sizes)
         places = torch.arange(len(sizes), device=device)
-        self.owners = torch.repeat_interleave(places, torch.tensor(self._sizes, device=device))
+        self.owners = torch.repeat_interleave(places, torch.tensor(sizes, device=device))
+        groups = together(sizes, device)
+        self._rows = list(map(sum, groups))
+        self._groups = [Rectangle(group, device) for group in groups]
 
     def __len__(self) -> int:
-        return len(self._sizes)
+        return self._number
 
-    def parts(self, values: Tensor) -> tuple[Tensor, ...]:
-        """Each patient's rows of (T, ...)."""
-        return values.split_with_sizes(self._sizes)
+    def grouped(self, values: Tensor) -> list[Tensor]:
+        """Rows (T, C) of patients who share products: (k, L, C) each, zeros behind who has fewer than L."""
+        parts = values.split_with_sizes(self._rows)
+        return [group.padded(part) for group, part in zip(self._groups, parts, strict=True)]
 
     def summed(self, values: Tensor) -> Tensor:
         """Sum over each patient's rows: (T, ...) to (n, ...)."""
         return values.new_zeros(len(self), *values.shape[1:]).index_add_(0, self.owners, values)
+
+
+def together(sizes: Sequence[int], device: torch.device) -> list[list[int]]:
+    """Neighbours who share products: a GPU has too many calls, a CPU would only multiply zeros."""
+    return [[size] for size in sizes] if device.type == "cpu" else runs_of(sizes, 0.5)

@@ -30,10 +30,11 @@ def can_be_stacked(patients: Sequence[Batch]) -> bool:
     return len(signals) == 1
 
 
-def stacked(patients: Sequence[Batch]) -> SignalBatch:
-    """All patients' crops, one patient after the other."""
+def stacked(patients: Sequence[Batch], device: torch.device) -> SignalBatch:
+    """All patients' crops, one patient after the other, on ``device``."""
     names = [field.name for field in fields(SignalBatch)]
-    return SignalBatch(*(torch.cat([getattr(patient, name) for patient in patients]) for name in names))
+    parts = (torch.cat([getattr(patient, name) for patient in patients]) for name in names)
+    return SignalBatch(*parts).to(device)
 
 
 def patient_losses(losses: RecordLosses, patients: int) -> Tensor:

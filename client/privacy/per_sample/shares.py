@@ -6,6 +6,7 @@ Goodfellow, arXiv 1510.01799; Li et al., arXiv 2110.05679, section 4), and the c
 is one product ("book-keeping", Bu et al., arXiv 2210.00038). For long ones the gradient itself costs less.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -14,14 +15,14 @@ import torch
 from torch import Tensor
 
 from client.privacy.gradient_norm import squared_norms
-from client.privacy.per_sample.contribution import widened
+from client.privacy.per_sample.contribution import widened, without_dropped
 from client.privacy.per_sample.patient_rows import PatientRows
 
 Outputs = Sequence[tuple[Tensor, Tensor]]
 """Matrices (O, I) that multiply the same inputs, each with the gradient (T, O) of its output."""
 
 GRADIENT_COST = 64
-"""Multiply-adds in whose time one number of a gradient is written, measured and added."""
+"""Multiply-adds in whose time a CPU writes, measures and adds one number of a gradient."""
 
 
 class Share(Protocol):
@@ -52,10 +53,11 @@ def matrix_shares(rows: PatientRows, inputs: Tensor, outputs: Outputs) -> list[S
     if products_are_cheaper(rows.longest, [weight for weight, _ in outputs]):
         wide = widened(inputs), [(weight, widened(g)) for weight, g in outputs]
         return [RowShare(rows, *wide, *squares_of_rows(rows, *wide))]
+    grouped = rows.grouped(inputs)
     return [
         GradientShare(
             weight,
-            [widened(own.mT @ x) for own, x in zip(rows.parts(gradient), rows.parts(inputs), strict=True)],
+            [widened(own.mT @ x) for own, x in zip(rows.grouped(gradient), grouped, strict=True)],
         )
         for weight, gradient in outputs
     ]
@@ -64,20 +66,25 @@ def matrix_shares(rows: PatientRows, inputs: Tensor, outputs: Outputs) -> list[S
 def products_are_cheaper(rows: int, weights: Sequence[Tensor]) -> bool:
     """Whether products of each two of a patient's ``rows`` cost less than gradients of ``weights`` (O, I)."""
     columns = weights[0].shape[1] + sum(len(weight) for weight in weights)
-    return rows**2 * columns < GRADIENT_COST * sum(weight.numel() for weight in weights)
+    return rows**2 * columns < gradient_cost(weights[0].device) * sum(weight.numel() for weight in weights)
+
+
+def gradient_cost(device: torch.device) -> float:
+    """``GRADIENT_COST`` of a device. A GPU's many patients have gradients that its memory would not hold."""
+    return GRADIENT_COST if device.type == "cpu" else math.inf
 
 
 def squares_of_rows(rows: PatientRows, inputs: Tensor, outputs: Outputs) -> tuple[Tensor, Tensor]:
     """``squares`` and ``terms`` of ``Share``, from inner products of each two of a patient's rows."""
-    squares, terms = [], []
-    parts = (rows.parts(gradient) for _, gradient in outputs)
-    for x, first, *others in zip(rows.parts(inputs), *parts, strict=True):
+    squares = []
+    gradients = [gradient for _, gradient in outputs]
+    for x, first, *others in zip(*map(rows.grouped, [inputs, *gradients]), strict=True):
         left, right = x @ x.mT, first @ first.mT
         for gradient in others:
-            right.addmm_(gradient, gradient.mT)
-        squares.append(torch.dot(left.view(-1), right.view(-1)))
-        terms.append(torch.dot(left.diagonal(), right.diagonal()))
-    return torch.stack(squares), torch.stack(terms)
+            right.baddbmm_(gradient, gradient.mT)
+        squares.append(torch.linalg.vecdot(left.flatten(1), right.flatten(1)))
+    terms = sum(torch.linalg.vecdot(gradient, gradient) for gradient in gradients)
+    return torch.cat(squares), rows.summed(torch.linalg.vecdot(inputs, inputs) * terms)
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,19 +107,26 @@ class RowShare:
 
 
 class GradientShare:
-    """A parameter's gradients themselves, one a patient."""
+    """A parameter's gradients themselves.
+
+    Parameters
+    ----------
+    weight : Tensor
+    gradients : sequence of Tensor, (k, ...)
+        Of the patients in order, k of them together.
+    """
 
     def __init__(self, weight: Tensor, gradients: Sequence[Tensor]) -> None:
         self._weight, self._gradients = weight, gradients
-        self.squares = torch.cat([squared_norms(gradient[None]) for gradient in gradients])
+        self.squares = torch.cat(list(map(squared_norms, gradients)))
         self.terms = self.squares
 
     def add(self, factors: Tensor) -> None:
         """Add those that are not dropped."""
-        total = gradient_of(self._weight)
-        for gradient, factor in zip(self._gradients, factors.tolist(), strict=True):
-            if factor:
-                total.add_(gradient, alpha=factor)
+        total = gradient_of(self._weight).view(-1)
+        parts = factors.split_with_sizes(list(map(len, self._gradients)))
+        for gradients, own in zip(self._gradients, parts, strict=True):
+            total.addmv_(without_dropped(gradients.flatten(1), own).T, own)
 
 
 class TableShare:
