@@ -20,7 +20,7 @@ class Rows(nn.Module):
         self.decoder = decoder
 
     def forward(self, tokens: Tensor) -> Tensor:
-        positions = torch.arange(tokens.shape[1], dtype=torch.float32)
+        positions = torch.arange(tokens.shape[1], dtype=torch.float32, device=tokens.device)
         attends = [attend_rows] * self.decoder.shape.depth
         return self.decoder.logits(self.decoder.blocks(self.decoder.embed(tokens), positions, attends))
 
@@ -50,7 +50,8 @@ class OpacusStep:
 
     def __init__(self, decoder: Decoder, patients: tuple[PackedBatch, ...], *, ghost: bool) -> None:
         self.ghost = ghost
-        self.tokens, self.targets = rows_of(patients)
+        device = decoder.lm_head.weight.device
+        self.tokens, self.targets = (rows.to(device) for rows in rows_of(patients))
         wrap = GradSampleModuleFastGradientClipping if ghost else GradSampleModule
         self.wrapped = wrap(Rows(decoder), loss_reduction="sum")
         self.optimiser = (DPOptimizerFastGradientClipping if ghost else DPOptimizer)(

@@ -100,16 +100,18 @@ def compare(size: str, case: str, arguments: argparse.Namespace) -> None:
 # Patients and models, the same for all.
 
 
-def lengths_of(case: str) -> list[int]:
+def lengths_of(case: str, patients: int | None = None) -> list[int]:
     random = np.random.default_rng(0)
     if case == "equal":
-        return [512] * 8
+        return [512] * (patients or 8)
     median, spread, number, longest = {
         "varied": (300, 1.0, 16, 1024),
         "hospital": (75, 1.1, 64, 512),
         "short": (45, 0.5, 32, 128),
     }[case]
-    return np.clip(random.lognormal(np.log(median), spread, number), 4, longest).astype(int).tolist()
+    return (
+        np.clip(random.lognormal(np.log(median), spread, patients or number), 4, longest).astype(int).tolist()
+    )
 
 
 def patients_of(lengths: list[int]) -> tuple[PackedBatch, ...]:
@@ -129,7 +131,9 @@ def packed(patients: tuple[PackedBatch, ...]) -> PackedBatch:
     return PackedBatch(*map(torch.cat, fields), tuple(len(p.tokens) for p in decreasing))
 
 
-def config_of(size: str, patients: int, threads: int, precision: str = "fp32") -> RunConfig:
+def config_of(
+    size: str, patients: int, threads: int, precision: str = "fp32", device: str = "cpu"
+) -> RunConfig:
     return load_config(
         None,
         [
@@ -139,7 +143,7 @@ def config_of(size: str, patients: int, threads: int, precision: str = "fp32") -
             f"train.precision={precision}",
             f"train.tokens={10**12}",
             f"train.threads={threads}",
-            "train.device=cpu",
+            f"train.device={device}",
             "privacy.mechanism=dp-sgd",
             f"privacy.patients={patients}",
         ],

@@ -130,7 +130,7 @@ def patients_of(arguments: argparse.Namespace) -> tuple[SignalBatch, ...]:
     return tuple(SignalBatch(*rows, rows[2]) for rows in zip(signals, labels, lengths, strict=True))
 
 
-def config_of(arguments: argparse.Namespace, precision: str = "fp32") -> RunConfig:
+def config_of(arguments: argparse.Namespace, precision: str = "fp32", device: str = "cpu") -> RunConfig:
     return load_config(
         None,
         [
@@ -142,7 +142,7 @@ def config_of(arguments: argparse.Namespace, precision: str = "fp32") -> RunConf
             f"train.precision={precision}",
             f"train.tokens={10**12}",
             f"train.threads={arguments.threads}",
-            "train.device=cpu",
+            f"train.device={device}",
             "privacy.mechanism=dp-sgd",
             f"privacy.patients={arguments.patients}",
         ],
