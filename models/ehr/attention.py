@@ -47,7 +47,7 @@ class SegmentAttention:
         """Attend; see ``Attend`` for the shapes."""
         if self.borders is not None and values.dtype in HALF:
             return self._flash(queries, keys, values, self.borders)
-        parts = zip(self._rectangles, *(t.split(self._tokens) for t in (queries, keys, values)), strict=True)
+        parts = zip(self._rectangles, *(t.split_with_sizes(self._tokens) for t in (queries, keys, values)), strict=True)
         return torch.cat([_attend_alike(*part) for part in parts])
 
     def _flash(self, queries: Tensor, keys: Tensor, values: Tensor, borders: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from models.ehr import attention
 from models.ehr.attention import SegmentAttention, rotate, rotation
 from models.ehr.packed import IGNORED, PackedBatch
 
@@ -199,3 +200,20 @@ def test_flash_attention_on_a_gpu_agrees_with_the_split_path(tiny, make_batch):
         loss = tiny.loss(batch.to("cuda"))
     loss.backward()
     assert loss.item() == pytest.approx(exact.item(), rel=0.02)
+
+
+@pytest.mark.parametrize("segments", [(40, 24, 24, 7), (9, 8, 7, 6, 5), (3, 11, 3), (5,)])
+@pytest.mark.parametrize("half", [False, True])
+def test_segments_filled_up_to_one_length_attend_as_alone(segments, half, monkeypatch):
+    dtype = torch.bfloat16 if half else torch.float64
+    shape = (3, sum(segments), 2, 16)
+    q, k, v = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(dtype).requires_grad_()
+    slope = torch.randn(sum(segments), 32, generator=torch.Generator().manual_seed(1)).to(dtype)
+
+    def attended(ratio):
+        monkeypatch.setattr(attention, "alike", lambda device: ratio)
+        out = SegmentAttention(segments, torch.device("cpu"))(q, k, v)
+        return [out, *torch.autograd.grad(out, (q, k, v), slope)]
+
+    for found, wanted in zip(attended(0.1), attended(1.0), strict=True):
+        torch.testing.assert_close(found, wanted, **({} if half else {"rtol": 1e-12, "atol": 1e-12}))
