@@ -66,10 +66,19 @@ def build_replica(config: RunConfig, stream: Stream, outputs: int) -> Replica:
 
 def initial_model(config: RunConfig, outputs: int) -> Model:
     """The run's model at step 0, on the training device."""
+    keep_float32()
     model = build_model(config, outputs).to(training_device(config.train))
     if config.train.compile:
         model.compile_blocks()
     return model
+
+
+def keep_float32() -> None:
+    """Let no GPU round float32 to TF32 in convolutions, which is PyTorch's default, as none does in products.
+
+    A private sum then stays within the bound that its norms were told by.
+    """
+    torch.backends.cudnn.conv.fp32_precision = "ieee"
 
 
 def build_optimiser(section: TrainSection, model: Model) -> torch.optim.Optimizer:

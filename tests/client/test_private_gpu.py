@@ -13,6 +13,7 @@ from client.privacy.patient_loop import patient_loop
 from client.privacy.per_sample import packed as packed_engine
 from client.privacy.per_sample.batched import batched
 from client.privacy.per_sample.packed import packed
+from client.training.replica import keep_float32
 from models.ehr.packed import PackedBatch
 from tests.client.test_private_loop import (
     assert_close,
@@ -27,6 +28,12 @@ from tests.client.test_private_per_sample import make_patients as make_ecg_patie
 from wardlaw.config.model import ECG_FAMILIES
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+
+
+@pytest.fixture(autouse=True)
+def _float32() -> None:
+    keep_float32()
+
 
 ENGINES: dict[str, Engine] = {"packed": packed, "loop": patient_loop}
 
