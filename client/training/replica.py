@@ -78,7 +78,7 @@ def keep_float32() -> None:
 
     A private sum then stays within the bound that its norms were told by.
     """
-    torch.backends.cudnn.conv.fp32_precision = "ieee"
+    torch.backends.cudnn.allow_tf32 = False
 
 
 def build_optimiser(section: TrainSection, model: Model) -> torch.optim.Optimizer:
