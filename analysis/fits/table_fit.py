@@ -22,7 +22,7 @@ from analysis.uncertainty.intervals import DEFAULT_REPLICATES, DEFAULT_SEED
 from wardlaw.errors import RecordError
 
 # Letters that a law does not see may still differ between its runs.
-_UNSEEN = ("N", "D", "H", "M", "S")
+_UNSEEN = ("N", "D", "H", "M", "S", "P")
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,9 @@ from analysis.arrays import Array
 # Stands for the log of 0. Finite, so that a vanished term times its feature is 0 and not NaN; so low that
 # exp(gamma times it) is under rounding for every gamma above 0.004; and lower than the log of any float.
 _NO_NOISE = -1e4
+FULL_NOISE = 1e4
+"""Log of a ratio at which every response is 1."""
+
 _CENTRE, _WIDTH = -8.0, 1.6
 
 
@@ -29,9 +32,9 @@ def log_response(noise: Array) -> Array:
 
 
 def noisy_runs(log_noise: Array) -> NDArray[np.bool_]:
-    """Which runs have noise, (n,); all of them if none has.
+    """Which runs have noise, (n,), by ``log_ratio`` from any origin; all of them if none has.
 
     A law is centred at these: those without would draw the centre far below all that is fitted.
     """
-    noisy: NDArray[np.bool_] = log_noise > _NO_NOISE
-    return noisy if noisy.any() else ~noisy
+    noisy: NDArray[np.bool_] = log_noise > log_noise.max() + _NO_NOISE / 2
+    return noisy

@@ -20,6 +20,8 @@ from analysis.laws.power_law import (
     PurePowerLawOfTokens,
 )
 from analysis.laws.private import Private, PrivatePower
+from analysis.laws.private_draws import PrivateDraws
+from analysis.laws.private_sigmoid import PrivateSigmoid
 from analysis.laws.replicas import ReplicasExponent, ReplicasOffset, ReplicasPower, ReplicasSum
 from wardlaw.errors import RecordError
 
@@ -45,6 +47,8 @@ LAWS: dict[str, type[ScalingLaw]] = {
         Federated,
         Private,
         PrivatePower,
+        PrivateSigmoid,
+        PrivateDraws,
         Joint,
         LossToLoss,
         ErrorExponential,

@@ -15,6 +15,7 @@ LETTERS = {
     "M": "replicas or sites",
     "H": "local steps a round",
     "S": "noise-batch ratio",
+    "P": "patients a step",
     "L": "loss",
 }
 # A metric or an error rate is what it is; of the rest only noise may be absent.
@@ -29,6 +30,7 @@ _COMMON_NAMES = {
     "M": ("replicas",),
     "H": ("local_steps",),
     "S": ("noise_batch_ratio",),
+    "P": ("batch_patients",),
     "L": ("loss",),
     "run": ("run_id", "name"),
     "seed": (),

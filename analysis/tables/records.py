@@ -53,8 +53,9 @@ class Runs:
         for what they count), ``loss_at_home_per_token`` and ``loss_at_home_per_event`` (every patient
         scored by the own site's model; null unless each site has its own), ``seed``, ``sites``,
         ``learning_rate``, ``local_steps`` (null when not federated), ``replicas``, ``batch_tokens`` (a
-        step, all replicas), ``steps``, ``noise_batch_ratio`` (0 without privacy), ``noise_multiplier``,
-        ``batch_patients`` (a step of a replica) and ``clip_norm`` (null without privacy), ``split``,
+        step, all replicas), ``steps``, ``noise_batch_ratio`` (0 without privacy), ``averaged_ratio`` (of
+        the mean over replicas), ``noise_multiplier``, ``batch_patients`` (a step of a replica),
+        ``step_patients`` (of all replicas) and ``clip_norm`` (null without privacy), ``split``,
         ``patients`` (evaluated), ``wall_s``, ``bytes_down``, ``bytes_up``, ``synthetic``,
         ``fingerprint``; sorted by arm, size, tokens and seed.
     splitting : dict of str to tuple of str
@@ -220,6 +221,7 @@ def _row(record: RunRecord) -> dict[str, Any]:
     sites = site_losses(record)
     _check_losses(result, sites)
     federated = config.run.topology == "federated"
+    replicas = 1 if config.run.topology == "centralised" else config.federation.replicas
     return {
         "base_arm": base_arm(config),
         "noise": noise_name(config),
@@ -239,12 +241,14 @@ def _row(record: RunRecord) -> dict[str, Any]:
         "sites": result.sites,
         "learning_rate": config.train.learning_rate,
         "local_steps": config.federation.local_steps if federated else None,
-        "replicas": 1 if config.run.topology == "centralised" else config.federation.replicas,
+        "replicas": replicas,
         "batch_tokens": config.train.batch_tokens,
         "steps": config.steps,
         "noise_batch_ratio": noise_ratio(config),
+        "averaged_ratio": noise_ratio(config) / math.sqrt(replicas),
         "noise_multiplier": privacy.noise_multiplier if privacy.private else None,
         "batch_patients": privacy.patients if privacy.private else None,
+        "step_patients": replicas * privacy.patients if privacy.private else None,
         "clip_norm": privacy.clip_norm if privacy.private else None,
         "split": config.evaluation.split,
         "patients": int(sites.group_by("site").agg(pl.col("patients").max())["patients"].sum()),

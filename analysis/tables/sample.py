@@ -11,7 +11,7 @@ from analysis.arrays import Array
 from analysis.tables.sweeps import swept_columns
 
 # Runs that differ in one of these are never replicates of one another, whatever the law sees.
-_POINT = ("N", "D", "U", "M", "H", "S")
+_POINT = ("N", "D", "U", "M", "H", "S", "P")
 # Runs of two groups that agree in these are drawn by the same numbers.
 _MATCHED = ("N", "D")
 
