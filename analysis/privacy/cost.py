@@ -13,11 +13,12 @@ from analysis.uncertainty.intervals import Interval, percentile_interval
 
 
 def noise_costs(surface: PrivateSurface, *, replicates: int, seed: int) -> pl.DataFrame:
-    """Loss at each size and ratio, and by how much it lies above the loss without noise.
+    """Loss at each batch, size and ratio, and by how much it lies above the loss without noise.
 
-    ``percent`` is measured, against the surface's runs at S = 0 of the same size and number of steps. Where
-    those are without privacy their tokens may be others, since private steps draw patients.
-    ``fitted_percent`` is the law's, on the same tokens. Intervals are over seeds.
+    ``percent`` is measured, against the surface's quiet runs (``PrivateSurface.quiet_ratio``) of the same
+    size, number of steps and patients a step. Where those are without privacy their tokens may be others,
+    since private steps draw patients. ``fitted_percent`` is the law's, on the same budget. Intervals are
+    over seeds.
 
     Parameters
     ----------
@@ -28,27 +29,69 @@ def noise_costs(surface: PrivateSurface, *, replicates: int, seed: int) -> pl.Da
     Returns
     -------
     polars.DataFrame
-        A row a size and ratio, runs without privacy first: ``surface``, ``noise`` (empty without
-        privacy), ``parameters``, ``ratio``, ``steps``, ``tokens``, ``seeds``, ``loss``, ``percent`` and
-        ``fitted_percent``, each with ``_low`` and ``_high``, and ``quiet_tokens``.
+        A row a batch, size and ratio, runs without privacy first: ``surface``, ``noise`` (empty without
+        privacy), ``batch_patients`` (null without privacy), ``parameters``, ``ratio``, ``steps``,
+        ``tokens``, ``seeds``, ``loss``, ``percent`` and ``fitted_percent``, each with ``_low`` and
+        ``_high``, ``quiet_tokens``, ``longest`` (the most steps of that batch, size and ratio) and
+        ``shared`` (as many steps as most batches were run with, where there are several); other rows are
+        left out.
     """
-    most = pl.col("steps").max().over("N", "noise")
-    noisy = surface.private.filter(pl.col("steps") == most)
-    at_these = pl.col("steps").is_in(noisy["steps"].unique().to_list())
-    quiet, plain = (rows.filter(at_these) for rows in (surface.rows.filter(pl.col("S") == 0), surface.plain))
+    parts = _parts(surface)
+    means = [_means(part, replicates, seed) for part in parts]
     found: list[dict[str, Any]] = []
-    for part in (plain, quiet, *noisy.sort("S").partition_by("noise", maintain_order=True)):
-        for here in part.sort("steps").partition_by("steps", maintain_order=True):
-            base = quiet.filter(pl.col("steps") == here["steps"][0])
-            means = _means(here, replicates, seed)
-            of_quiet = means if part is quiet else None if base.is_empty() else _means(base, replicates, seed)
-            found += [_row(surface, here, means, place, of_quiet) for place in range(len(means.points))]
+    for part, of_part in zip(parts, means, strict=True):
+        quiet = _quiet(surface, part, parts)
+        of_quiet = None if quiet is None else means[quiet]
+        found += [_row(surface, part, of_part, place, of_quiet) for place in range(len(of_part.points))]
     numbers = [
         f"{name}{end}" for name in ("loss", "percent", "fitted_percent") for end in ("", "_low", "_high")
     ]
-    return pl.DataFrame(
-        found, schema_overrides=dict.fromkeys(numbers, pl.Float64) | {"quiet_tokens": pl.Int64}
+    kinds: dict[str, Any] = dict.fromkeys(numbers, pl.Float64)
+    kinds |= dict.fromkeys(("quiet_tokens", "batch_patients"), pl.Int64)
+    longest = pl.col("steps") == pl.col("steps").max().over("parameters", "noise", "batch_patients")
+    marked = pl.DataFrame(found, schema_overrides=kinds).with_columns(
+        longest=longest, shared=pl.col("steps") == _shared_steps(surface)
     )
+    return marked.filter(pl.col("longest") | pl.col("shared"))
+
+
+def _shared_steps(surface: PrivateSurface) -> int:
+    """Number of steps that most batches were run with, the largest of several; 0 of one batch."""
+    if len(surface.batches) < 2:
+        return 0
+    by_steps = surface.private.group_by("steps").agg(pl.col("batch_patients").n_unique())
+    return int(by_steps.sort("batch_patients", "steps")["steps"][-1])
+
+
+def _parts(surface: PrivateSurface) -> list[pl.DataFrame]:
+    """Runs with noise, and those without of as many steps; a part a ratio, batch and number of steps."""
+    noisy = surface.private
+    silent = pl.concat(
+        [
+            surface.plain.with_columns(beside=pl.lit(value=True)),
+            surface.rows.filter(pl.col("S") == 0).with_columns(beside=pl.lit(value=False)),
+        ]
+    ).filter(pl.col("steps").is_in(noisy["steps"].unique().implode()))
+    together = pl.concat([silent, noisy.with_columns(beside=pl.lit(value=False))])
+    keys = ("beside", "S", "batch_patients", "steps")
+    return together.sort(pl.col("noise") != "", *keys).partition_by(keys, maintain_order=True)
+
+
+def _quiet(surface: PrivateSurface, part: pl.DataFrame, parts: list[pl.DataFrame]) -> int | None:
+    """Place of the quiet runs of as many steps and patients a step; None if there is not one such part.
+
+    Runs without privacy draw no patients, and stand beside those of any batch.
+    """
+    batch = part["batch_patients"][0]
+    alike = [
+        place
+        for place, other in enumerate(parts)
+        if other["S"][0] == surface.quiet_ratio
+        and other["steps"][0] == part["steps"][0]
+        and not other["beside"][0]
+        and (batch is None or other["batch_patients"][0] in (batch, None))
+    ]
+    return alike[0] if len(alike) == 1 else None
 
 
 def _means(rows: pl.DataFrame, replicates: int, seed: int) -> SizeMeans:
@@ -59,16 +102,18 @@ def _row(
     surface: PrivateSurface, rows: pl.DataFrame, means: SizeMeans, place: int, of_quiet: SizeMeans | None
 ) -> dict[str, Any]:
     size, tokens = means.points[place]
-    ratio = float(rows["S"][0])
+    first = rows.row(0, named=True)
+    at = {letter: first[letter] for letter in "TSP"} | {"N": size, "D": tokens}
     loss = _interval(means, float(means.mean[place]), means.at((size, tokens)))
     percent, quiet_tokens = (None, None) if means is of_quiet else _above(means, place, of_quiet)
-    fitted = surface.percent_above_quiet(size, tokens, ratio) if ratio and surface.fit else None
+    fitted = surface.percent_above_quiet(at) if at["S"] and surface.fit else None
     return {
         "surface": surface.name,
-        "noise": rows["noise"][0],
+        "noise": first["noise"],
+        "batch_patients": first["batch_patients"],
         "parameters": size,
-        "ratio": ratio,
-        "steps": rows["steps"][0],
+        "ratio": at["S"],
+        "steps": first["steps"],
         "tokens": tokens,
         "seeds": means.seeds[place],
         **_named("loss", loss),

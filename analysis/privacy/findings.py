@@ -6,8 +6,10 @@ from typing import Any
 import polars as pl
 
 from analysis.privacy.cost import noise_costs
+from analysis.privacy.law_comparison import compare_laws
 from analysis.privacy.price import EPSILONS, price_table
-from analysis.privacy.statements import stated_epsilons, stated_setting
+from analysis.privacy.sites import site_losses
+from analysis.privacy.statements import Setting, stated_epsilons, stated_setting
 from analysis.privacy.surface import PrivateSurface, private_surfaces
 from analysis.tables.records import Runs
 
@@ -24,6 +26,10 @@ class PrivacyFindings:
     surfaces : tuple of PrivateSurface
     costs : polars.DataFrame
         ``noise_costs`` of all of them.
+    laws : polars.DataFrame
+        ``compare_laws`` of all of them.
+    sites : polars.DataFrame
+        ``site_losses``.
     stated : polars.DataFrame
         ``stated_epsilons``.
     prices : polars.DataFrame
@@ -32,12 +38,14 @@ class PrivacyFindings:
 
     surfaces: tuple[PrivateSurface, ...]
     costs: pl.DataFrame
+    laws: pl.DataFrame
+    sites: pl.DataFrame
     stated: pl.DataFrame
     prices: pl.DataFrame
 
     @property
     def holdouts(self) -> pl.DataFrame:
-        """Errors of the laws on sizes that they were not fitted to."""
+        """Errors of the laws on sizes and batches that they were not fitted to."""
         return _together([surface.holdouts for surface in self.surfaces])
 
     def to_json(self) -> dict[str, Any]:
@@ -47,6 +55,7 @@ class PrivacyFindings:
                 {
                     "surface": surface.name,
                     "ratios": surface.ratios,
+                    "batches": surface.batches,
                     "one_budget": surface.one_budget,
                     "fits": [fit.to_json() for fit in surface.fits],
                     "refused": dict(surface.refused),
@@ -54,7 +63,9 @@ class PrivacyFindings:
                 for surface in self.surfaces
             ],
             "costs": self.costs.to_dicts(),
-            "held_out_sizes": self.holdouts.to_dicts(),
+            "laws": self.laws.to_dicts(),
+            "held_out": self.holdouts.to_dicts(),
+            "sites": self.sites.to_dicts(),
             "epsilons": self.stated.to_dicts(),
             "prices": self.prices.to_dicts(),
         }
@@ -73,7 +84,7 @@ def analyse_privacy(runs: Runs, loss: str, *, replicates: int, seed: int) -> Pri
     surfaces = private_surfaces(runs, loss, replicates=replicates, seed=seed)
     stated = stated_epsilons(runs)
     priced = [
-        price_table(surface, replace(setting, patients=times * setting.patients), EPSILONS)
+        price_table(surface, _at_best_batch(surface, setting, times), EPSILONS)
         for surface in surfaces
         if (setting := stated_setting(stated, surface.name)) is not None
         for times in _TIMES
@@ -81,10 +92,20 @@ def analyse_privacy(runs: Runs, loss: str, *, replicates: int, seed: int) -> Pri
     return PrivacyFindings(
         surfaces,
         _together([noise_costs(surface, replicates=replicates, seed=seed) for surface in surfaces]),
+        _together([compare_laws(surface) for surface in surfaces]),
+        site_losses(runs, loss, surfaces) if surfaces else pl.DataFrame(),
         stated,
         _together(priced),
     )
 
 
+def _at_best_batch(surface: PrivateSurface, setting: Setting, times: int) -> Setting:
+    """For so many times the patients; a law of both noises is read at the largest batch that was run."""
+    patients = times * setting.patients
+    batches = [batch for batch in surface.batches if batch <= patients] if surface.reads_batch else []
+    return replace(setting, patients=patients, batch_patients=max(batches, default=setting.batch_patients))
+
+
 def _together(tables: list[pl.DataFrame]) -> pl.DataFrame:
-    return pl.concat(tables) if tables else pl.DataFrame()
+    found = [table for table in tables if not table.is_empty()]
+    return pl.concat(found) if found else pl.DataFrame()

@@ -1,5 +1,6 @@
 """What noise and epsilon cost, in sentences computed from the numbers."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,8 @@ from analysis.uncertainty.interval_text import interval_text
 from analysis.uncertainty.intervals import Interval
 from analysis.wording import count, significant
 
+# An interval whose lower end is below this share of the estimate says little more than that there is some.
+_HARDLY_TOLD = 0.2
 CLIPPED, WITHOUT = "clipping without noise", "training without privacy"
 
 
@@ -19,7 +22,12 @@ def privacy_sentences(found: PrivacyFindings) -> list[str]:
     return [
         text
         for surface in found.surfaces
-        for text in (*_costs(found, surface), *_larger_models(surface), *_epsilons(found, surface))
+        for text in (
+            *_costs(found, surface),
+            *_larger_models(surface),
+            *_draws(surface),
+            *_epsilons(found, surface),
+        )
     ]
 
 
@@ -30,9 +38,11 @@ def privacy_cautions(found: PrivacyFindings) -> list[str]:
 
 def baseline(surface: PrivateSurface) -> str:
     """What the surface's runs at S = 0 are; empty where there are none."""
-    quiet = surface.rows.filter(pl.col("S") == 0)
-    if quiet.is_empty():
+    if surface.quiet_ratio is None:
         return ""
+    if surface.quiet_ratio:
+        return f"S = {surface.quiet_ratio:.4g}"
+    quiet = surface.rows.filter(pl.col("S") == 0)
     return WITHOUT if (quiet["noise"] == "").all() else CLIPPED
 
 
@@ -71,11 +81,31 @@ def _larger_models(surface: PrivateSurface) -> list[str]:
     if surface.fit is None:
         return []
     gamma = surface.fit.intervals["gamma2"]
-    shown = f"gamma2 = {interval_text(gamma)} of C s^gamma1 / N^gamma2"
+    shown = f"gamma2 = {interval_text(gamma)} of what noise adds, ~ 1 / N^gamma2"
     if not gamma.excludes_zero:
         return [f"{surface.name}: whether noise adds more nats to larger models cannot be told, {shown}."]
     more = "more" if gamma.estimate < 0 else "fewer"
     return [f"{surface.name}: noise adds {more} nats to larger models, {shown}."]
+
+
+def _draws(surface: PrivateSurface) -> list[str]:
+    """What the draw of a step's patients is worth in S, at the fewest and the most that were run."""
+    if surface.fit is None or not surface.reads_batch:
+        return []
+    draw = surface.fit.intervals["c"]
+    ends = [
+        f"S = {interval_text(_scaled(draw, 1 / math.sqrt(drawn)))} at {drawn:,} patients a step"
+        for drawn in (surface.batches[0], surface.batches[-1])
+    ]
+    return [
+        f"{surface.name}: who is drawn is noise like {' and '.join(ends)}; it is there without privacy, too, "
+        "so that at one S a larger batch has the lower loss and pays the larger price."
+    ]
+
+
+def _scaled(interval: Interval, factor: float) -> Interval:
+    low, high = (None if end is None else factor * end for end in (interval.low, interval.high))
+    return Interval(factor * interval.estimate, low, high)
 
 
 def _epsilons(found: PrivacyFindings, surface: PrivateSurface) -> list[str]:
@@ -122,13 +152,7 @@ def holds_for(row: Mapping[str, Any]) -> str:
 
 
 def _doubts(surface: PrivateSurface) -> list[str]:
-    private, found = surface.private, []
-    drawn = sorted(private["batch_patients"].unique())
-    if len(drawn) > 1:
-        found.append(
-            f"{surface.name}: private runs draw {', '.join(map(str, drawn))} patients a step. D counts the "
-            "tokens of all of them, and the law of arXiv 2501.18914 steps: --columns D=steps fits that one."
-        )
+    private, found = surface.private, _doubts_of_batch(surface)
     for setting, name in (("learning_rate", "learning rate"), ("clip_norm", "clipping norm")):
         tuned = private.group_by("N").agg(pl.col(setting).n_unique())[setting]
         if max(tuned) > 1:
@@ -147,6 +171,21 @@ def _doubts(surface: PrivateSurface) -> list[str]:
     return found + [
         f"{surface.name}, {fit.law.name} law: {warning}." for fit in surface.fits for warning in fit.warnings
     ]
+
+
+def _doubts_of_batch(surface: PrivateSurface) -> list[str]:
+    if surface.fit is None:
+        return []
+    drawn = ", ".join(f"{batch:,}" for batch in surface.batches)
+    if not surface.reads_batch:
+        return [
+            f"{surface.name}: the noise of who is drawn cannot be told from runs of {drawn} patients a step, "
+            "and costs of noise hold there: at one S a larger batch pays more."
+        ]
+    draw = surface.fit.intervals["c"]
+    if draw.low is None or draw.low > _HARDLY_TOLD * draw.estimate:
+        return []
+    return [f"{surface.name}: runs of {drawn} patients a step hardly tell the noise of who is drawn."]
 
 
 def _fewer_tokens(surface: PrivateSurface) -> bool:

@@ -24,6 +24,8 @@ _ORDER = (CENTRALISED, LOCAL, *_STRATEGIES.values())
 _NAMES_AND_PLACES = frozenset({"run.name", "run.records", "data.federation"})
 _WITHIN_A_SURFACE = frozenset({"run.seed", "model.size", "train.tokens"}) | ALONG_NOISE
 _IN_THE_NAME = ("run.topology", "strategy.name", "model.family", "objective.")
+# What is never tuned with the size or the noise: runs that differ in it are no one curve.
+_NEVER_TUNED = "federation.replicas"
 # What is read without a server, by topology.
 _READ_ALONE = {CENTRALISED: frozenset[str](), LOCAL: frozenset({"federation.replicas"})}
 
@@ -105,11 +107,13 @@ def name_arms(configs: Mapping[str, RunConfig], points: Mapping[str, tuple[int, 
     noise-batch ratio S may differ in their seed only: any other setting that takes several values there
     (say, ``federation.local-steps`` or ``privacy.clip-norm``) splits the surface and stands in its name. A
     setting that changes with the size, the budget or S alone does not, nor one that differs between
-    topologies, strategies and models, such as a learning rate or a clipping norm tuned for each. Runs
-    without privacy read no setting of it: they are of the surface that none of these splits.
+    topologies, strategies and models, such as a learning rate or a clipping norm tuned for each. The number
+    of replicas always splits: private replicas draw tokens of their own, and so are at no common budget.
+    Runs without privacy read no setting of it: they are of the surface that none of these splits.
 
-    A surface is cut into arms by S, and runs without privacy are one more: clipping without noise
-    (``S = 0``) is another training.
+    A surface is cut into arms by S, and by patients a step where private runs draw several numbers of them:
+    who is drawn is noise, too. Runs without privacy are one more arm: clipping without noise (``S = 0``) is
+    another training.
 
     Parameters
     ----------
@@ -131,11 +135,30 @@ def name_arms(configs: Mapping[str, RunConfig], points: Mapping[str, tuple[int, 
         for key in flat[runs[0]]:
             if len({flat[run][key] for run in runs}) > 1:
                 splitting[arm].add(key)
+    for arm in set(base.values()):
+        replicas = {flat[run].get(_NEVER_TUNED) for run in configs if base[run] == arm}
+        if len(replicas) > 1:
+            splitting[arm].add(_NEVER_TUNED)
     surfaces = {run: _label(base[run], flat[run], splitting[base[run]]) for run in configs}
-    names = {run: curve_name(surfaces[run], noise_name(config)) for run, config in configs.items()}
+    names = _arms(configs, surfaces)
     places = {names[run]: _place(surfaces[run], config) for run, config in configs.items()}
     order = tuple(sorted(places, key=places.__getitem__))
     return Arms(names, surfaces, order, {arm: tuple(sorted(keys)) for arm, keys in splitting.items() if keys})
+
+
+def _arms(configs: Mapping[str, RunConfig], surfaces: Mapping[str, str]) -> dict[str, str]:
+    """Surface and S, and the patients a step where a surface has several numbers of them."""
+    drawn: dict[str, set[int]] = defaultdict(set)
+    for run, config in configs.items():
+        if config.privacy.private:
+            drawn[surfaces[run]].add(config.privacy.patients)
+
+    def name(run: str, config: RunConfig) -> str:
+        several = config.privacy.private and len(drawn[surfaces[run]]) > 1
+        batch = f"patients {config.privacy.patients}" if several else ""
+        return curve_name(curve_name(surfaces[run], noise_name(config)), batch)
+
+    return {run: name(run, config) for run, config in configs.items()}
 
 
 def differing_settings(
@@ -166,7 +189,7 @@ def _place(surface: str, config: RunConfig) -> tuple[object, ...]:
     """Order of a report: by model, topology and strategy, then settings, numbers by their value, then S."""
     words = surface.replace(",", "").split()
     numbers = [(float(word), "") if word.replace(".", "", 1).isdigit() else (-1.0, word) for word in words]
-    noise = config.privacy.private, noise_ratio(config)
+    noise = config.privacy.private, noise_ratio(config), config.privacy.patients
     return *_place_of_model(config), _ORDER.index(words[0]), numbers, noise
 
 

@@ -16,11 +16,11 @@ from analysis.laws.private import PrivatePower
 from analysis.planner.consortium import Consortium, Privacy, Shard
 from analysis.planner.planning import plan_training
 from analysis.privacy.cost import noise_costs
-from analysis.privacy.holdout import held_out_sizes
+from analysis.privacy.holdout import held_out_values
 from analysis.privacy.price import price_table
 from analysis.privacy.statements import Setting, stated_epsilons, stated_setting
 from analysis.privacy.surface import private_surfaces
-from analysis.report.privacy_panels import price_rows
+from analysis.report.privacy_price_panels import price_rows
 from analysis.report.report import build_report, render
 from analysis.solvers.objective import LOG_SQUARES
 from analysis.tables.records import load_runs
@@ -66,7 +66,8 @@ def test_costs_of_noise_are_those_of_the_surface(surface, private_surface):
 
 def test_every_size_is_predicted_exactly_by_the_law_that_made_the_runs(surface):
     held = surface.holdouts.filter(pl.col("law") == "private")
-    assert held["parameters"].to_list() == list(SIZES)
+    assert held["value"].to_list() == list(SIZES)
+    assert set(held["letter"]) == {"N"}
     assert held["is_largest"].to_list() == [False] * 4 + [True]
     assert held["runs"].to_list() == [16] * 5
     assert held["largest_percent"].max() < 1e-3
@@ -77,7 +78,7 @@ def test_errors_on_a_held_out_size_are_in_per_cent_of_its_loss(surface):
     held, fitted = (part.select("N", "D", "S").to_numpy() for part in parts)
     law = PrivatePower(LOG_SQUARES).fit(fitted, parts[1]["L"])
     off = np.abs(percent(law.predict(held), parts[0]["L"].to_numpy()))
-    found = held_out_sizes(PrivatePower, surface.rows, None).row(-1, named=True)
+    found = held_out_values(PrivatePower, surface.rows, "N").row(-1, named=True)
     assert found["percent"] == pytest.approx(off.mean(), rel=1e-6)
     assert found["largest_percent"] == pytest.approx(off.max(), rel=1e-6)
     assert found["percent"] > 0.5
@@ -88,7 +89,8 @@ def test_one_budget_has_no_term_of_tokens(make_private_study, tmp_path):
     (found,) = private_surfaces(one, "loss_per_token", replicates=100, seed=0)
     assert found.one_budget
     assert found.fit.law.params_["B"] == 0
-    assert found.percent_above_quiet(1e5, 1e4, 0.01) == found.percent_above_quiet(1e5, 1e6, 0.01)
+    here, there = ({"N": 1e5, "D": tokens, "S": 0.01} for tokens in (1e4, 1e6))
+    assert found.percent_above_quiet(here) == found.percent_above_quiet(there)
 
 
 def test_clipping_without_noise_stands_for_no_noise_and_plain_runs_beside_it(make_private_study, tmp_path):
@@ -135,18 +137,23 @@ def test_an_epsilon_costs_what_its_noise_does(surface, private_surface):
         assert row["percent"] == pytest.approx(above, rel=1e-4)
 
 
-def test_nothing_is_said_beyond_the_noise_that_was_run(surface):
+def test_beyond_the_noise_that_was_run_only_its_cost_is_known(surface, private_surface):
     few = price_table(surface, Setting(1_000, 32, STEPS, 1e-4), (0.5,))
-    assert few["loss"].null_count() == len(SIZES)
     assert few["ratio"][0] > RATIOS[-1]
-    assert few["reason"].str.contains("above 0.03, the largest that was run").all()
+    assert set(few["bound"]) == {"more than"}
+    exact = [percent(private_surface(n, DRAWN, RATIOS[-1]), private_surface(n, DRAWN, 0.0)) for n in SIZES]
+    assert few["percent"].to_list() == pytest.approx(exact, rel=1e-4)
+    assert price_rows(few)[0]["10 K"].split(", ")[1].startswith("more than ")
+
+
+def test_nothing_is_said_where_no_run_reaches(surface):
     noisy = replace(surface, rows=surface.private)
     many = price_table(noisy, Setting(10**6, 32, STEPS, 1e-7), (8.0,))
     assert many["reason"].str.contains("below 0.003, the smallest that was run").all()
     none = price_table(surface, Setting(20, 32, STEPS, 1e-4), (8.0,))
     assert none["reason"].str.contains("a step draws 32 patients, and there are 20").all()
     other = price_table(surface, Setting(50_000, 32, 7 * STEPS, 1e-6), (8.0,))
-    assert other["reason"].is_not_null().all()
+    assert other["reason"].str.contains("1,400 steps are 7 times above the most that were run").all()
 
 
 def state(record, patients, epsilon, **more):

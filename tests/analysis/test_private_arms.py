@@ -36,14 +36,15 @@ def test_runs_of_other_noise_are_other_arms_of_one_surface():
     assert not arms.splitting
 
 
-def test_equal_ratios_of_other_noise_and_patients_are_one_arm():
+def test_equal_ratios_of_other_noise_and_patients_are_two_arms_of_one_surface():
     pairs = ((1.2, 96), (0.4, 32))
     configs = {
         str(patients): from_flat(PRIVATE | {"privacy.noise-multiplier": sigma, "privacy.patients": patients})
         for sigma, patients in pairs
     }
     arms = name_arms(configs, dict.fromkeys(configs, (1000, 10_000)))
-    assert set(arms.of_run.values()) == {"Centralised, S = 0.0125"}
+    assert arms.order == tuple(f"Centralised, S = 0.0125, patients {batch}" for batch in (32, 96))
+    assert set(arms.surface.values()) == {"Centralised"}
     assert len({noise_ratio(config) for config in configs.values()}) == 1
 
 
