@@ -8,7 +8,7 @@ from torch.nn import functional
 from torch.nn.attention.varlen import varlen_attn
 
 from models.ehr.block_attention import block_attention
-from models.ehr.rectangle import Rectangle
+from models.ehr.rectangle import Rectangles
 
 HALF = (torch.bfloat16, torch.float16)
 
@@ -34,9 +34,7 @@ class SegmentAttention:
     """
 
     def __init__(self, segments: Sequence[int], device: torch.device) -> None:
-        runs = runs_of(segments, alike(device))
-        self._tokens = list(map(sum, runs))
-        self._rectangles = [Rectangle(run, device) for run in runs]
+        self._rectangles = Rectangles(runs_of(segments, alike(device)), device)
         self.longest = max(segments)
         self.borders = None
         if device.type == "cuda":
@@ -47,8 +45,8 @@ class SegmentAttention:
         """Attend; see ``Attend`` for the shapes."""
         if self.borders is not None and values.dtype in HALF:
             return self._flash(queries, keys, values, self.borders)
-        parts = zip(self._rectangles, *(t.split_with_sizes(self._tokens) for t in (queries, keys, values)), strict=True)
-        return torch.cat([_attend_alike(*part) for part in parts])
+        parts = zip(*map(self._rectangles.padded, (queries, keys, values)), strict=True)
+        return self._rectangles.stripped([_attend_run(*run) for run in parts])
 
     def _flash(self, queries: Tensor, keys: Tensor, values: Tensor, borders: Tensor) -> Tensor:
         longest = self.longest
@@ -59,7 +57,7 @@ class SegmentAttention:
 
 def alike(device: torch.device) -> float:
     """Least ratio of the lengths of segments that share a call: calls are what a GPU has too many of."""
-    return 1.0 if device.type == "cpu" else 0.5
+    return 1.0 if device.type == "cpu" else 0.25
 
 
 def runs_of(segments: Sequence[int], ratio: float) -> list[list[int]]:
@@ -81,14 +79,14 @@ def runs_of(segments: Sequence[int], ratio: float) -> list[list[int]]:
     return runs
 
 
-def _attend_alike(rectangle: Rectangle, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    """Attention in consecutive segments of about one length: (run, heads, head_dim) each."""
-    q, k, v = (rectangle.padded(t).transpose(1, 2) for t in (queries, keys, values))
+def _attend_run(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """Attention in n rows of one length: (n, L, heads, head_dim) each, to (n, L, heads x head_dim)."""
+    q, k, v = (t.transpose(1, 2) for t in (queries, keys, values))
     if values.dtype in HALF:
         attended = block_attention(*(t.flatten(0, 1) for t in (q, k, v))).view_as(q)
     else:
         attended = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
-    return rectangle.stripped(attended.transpose(1, 2)).reshape(len(queries), -1)
+    return attended.transpose(1, 2).flatten(2)
 
 
 def rotation(positions: Tensor, head_dim: int, theta: float) -> tuple[Tensor, Tensor]:

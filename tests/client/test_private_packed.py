@@ -43,8 +43,8 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setattr(shares, "GRADIENT_COST", WAYS[request.param])
     if request.param == "as on a GPU":
         monkeypatch.setattr(packed, "pass_tokens", lambda *_: 100_000)
-        monkeypatch.setattr(patient_rows, "together", lambda sizes, _: runs_of(sizes, 0.5))
-        monkeypatch.setattr(attention, "alike", lambda _: 0.5)
+        monkeypatch.setattr(patient_rows, "together", lambda sizes, _: runs_of(sizes, 0.25))
+        monkeypatch.setattr(attention, "alike", lambda _: 0.25)
     return str(request.param)
 
 

@@ -10,6 +10,7 @@ from client.privacy.patient_loop import patient_loop
 from client.privacy.per_sample.decoder_pass import has_rules, losses_and_shares
 from client.privacy.per_sample.passes import pass_tokens, passes
 from client.privacy.per_sample.patient_rows import PatientRows
+from client.privacy.per_sample.shares import Factors
 from models.ehr.decoder import Decoder
 from models.ehr.packed import PackedBatch
 from models.model import Batch, Model
@@ -56,7 +57,7 @@ def _add_clipped(
     terms = torch.stack([share.terms for share in shares]).sum(0)
     certain = torch.isfinite(squares) & (squares >= CANCELLED * terms)
     norms = torch.where(certain, squares, torch.nan).sqrt()
-    factors = clipping.factors(norms)
+    factors = Factors(rows, clipping.factors(norms))
     for share in shares:
         share.add(factors)
     return PatientGradients(losses, norms)

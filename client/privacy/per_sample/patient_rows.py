@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from models.ehr.attention import runs_of
-from models.ehr.rectangle import Rectangle
+from models.ehr.attention import alike, runs_of
+from models.ehr.rectangle import Rectangles
 
 
 class PatientRows:
@@ -31,17 +31,14 @@ class PatientRows:
         self._number, self.longest = len(sizes), max(sizes)
         places = torch.arange(len(sizes), device=device)
         self.owners = torch.repeat_interleave(places, torch.tensor(sizes, device=device))
-        groups = together(sizes, device)
-        self._rows = list(map(sum, groups))
-        self._groups = [Rectangle(group, device) for group in groups]
+        self._rectangles = Rectangles(together(sizes, device), device)
 
     def __len__(self) -> int:
         return self._number
 
     def grouped(self, values: Tensor) -> list[Tensor]:
         """Rows (T, C) of patients who share products: (k, L, C) each, zeros behind who has fewer than L."""
-        parts = values.split_with_sizes(self._rows)
-        return [group.padded(part) for group, part in zip(self._groups, parts, strict=True)]
+        return self._rectangles.padded(values)
 
     def summed(self, values: Tensor) -> Tensor:
         """Sum over each patient's rows: (T, ...) to (n, ...)."""
@@ -50,4 +47,4 @@ class PatientRows:
 
 def together(sizes: Sequence[int], device: torch.device) -> list[list[int]]:
     """Neighbours who share products: a GPU has too many calls, a CPU would only multiply zeros."""
-    return [[size] for size in sizes] if device.type == "cpu" else runs_of(sizes, 0.5)
+    return [[size] for size in sizes] if device.type == "cpu" else runs_of(sizes, alike(device))

@@ -25,6 +25,33 @@ GRADIENT_COST = 64
 """Multiply-adds in whose time a CPU writes, measures and adds one number of a gradient."""
 
 
+class Factors:
+    """What patients' gradients are multiplied by.
+
+    Parameters
+    ----------
+    rows : PatientRows
+    own : Tensor, (n,)
+        A factor a patient.
+
+    Attributes
+    ----------
+    own : Tensor, (n,)
+    by_row : Tensor, (T,)
+        Each row's patient's.
+    dropped : bool
+        Whether one is 0. Asked once, since a GPU has to be waited for.
+    """
+
+    def __init__(self, rows: PatientRows, own: Tensor) -> None:
+        self.own, self.by_row, self.dropped = own, own[rows.owners], not bool(own.all())
+
+    def times(self, values: Tensor, factors: Tensor) -> Tensor:
+        """Rows (T, C) times ``factors`` (T,), zero where the factor is: infinity times 0 is not 0."""
+        product = values * factors[:, None]
+        return torch.where((factors != 0)[:, None], product, 0) if self.dropped else product
+
+
 class Share(Protocol):
     """What some parameters add to the gradients of n patients."""
 
@@ -39,8 +66,8 @@ class Share(Protocol):
         Rounding errors are of its size: where rows cancel, little is known of the square.
         """
 
-    def add(self, factors: Tensor) -> None:
-        """Add the patients' gradients times ``factors`` (n,) to the parameters' ``grad``.
+    def add(self, factors: Factors) -> None:
+        """Add the patients' gradients times ``factors`` to the parameters' ``grad``.
 
         A patient with factor 0 adds nothing, even where its gradient is not finite.
         """
@@ -52,7 +79,7 @@ def matrix_shares(rows: PatientRows, inputs: Tensor, outputs: Outputs) -> list[S
     inputs = inputs.to(outputs[0][1].dtype)
     if products_are_cheaper(rows.longest, [weight for weight, _ in outputs]):
         wide = widened(inputs), [(weight, widened(g)) for weight, g in outputs]
-        return [RowShare(rows, *wide, *squares_of_rows(rows, *wide))]
+        return [RowShare(*wide, *squares_of_rows(rows, *wide))]
     grouped = rows.grouped(inputs)
     return [
         GradientShare(
@@ -91,18 +118,16 @@ def squares_of_rows(rows: PatientRows, inputs: Tensor, outputs: Outputs) -> tupl
 class RowShare:
     """Matrices whose gradients are never made, only their weighted sum."""
 
-    rows: PatientRows
     inputs: Tensor
     outputs: Outputs
     squares: Tensor
     terms: Tensor
 
-    def add(self, factors: Tensor) -> None:
+    def add(self, factors: Factors) -> None:
         """Add one product a matrix, over all patients' rows."""
-        by_row = factors[self.rows.owners]
-        inputs = times(self.inputs, by_row)
+        inputs = factors.times(self.inputs, factors.by_row)
         for weight, gradient in self.outputs:
-            kept = gradient if bool(by_row.all()) else times(gradient, (by_row != 0).to(by_row.dtype))
+            kept = torch.where((factors.by_row != 0)[:, None], gradient, 0) if factors.dropped else gradient
             gradient_of(weight).addmm_(kept.mT, inputs)
 
 
@@ -121,12 +146,13 @@ class GradientShare:
         self.squares = torch.cat(list(map(squared_norms, gradients)))
         self.terms = self.squares
 
-    def add(self, factors: Tensor) -> None:
+    def add(self, factors: Factors) -> None:
         """Add those that are not dropped."""
         total = gradient_of(self._weight).view(-1)
-        parts = factors.split_with_sizes(list(map(len, self._gradients)))
+        parts = factors.own.split_with_sizes(list(map(len, self._gradients)))
         for gradients, own in zip(self._gradients, parts, strict=True):
-            total.addmv_(without_dropped(gradients.flatten(1), own).T, own)
+            kept = without_dropped(gradients, own) if factors.dropped else gradients
+            total.addmv_(kept.flatten(1).T, own)
 
 
 class TableShare:
@@ -150,15 +176,10 @@ class TableShare:
         self.squares = squares.new_zeros(len(rows)).index_add_(0, self._owners, squares)
         self.terms = self.squares
 
-    def add(self, factors: Tensor) -> None:
+    def add(self, factors: Factors) -> None:
         """Add each patient's rows where their tokens have theirs."""
-        gradient_of(self._table).index_add_(0, self._tokens, times(self._sums, factors[self._owners]))
-
-
-def times(rows: Tensor, factors: Tensor) -> Tensor:
-    """Rows (T, C) times factors (T,), zero where the factor is: infinity times 0 is not 0."""
-    product = rows * factors[:, None]
-    return product if bool(factors.all()) else torch.where((factors != 0)[:, None], product, 0)
+        sums = factors.times(self._sums, factors.own[self._owners])
+        gradient_of(self._table).index_add_(0, self._tokens, sums)
 
 
 def gradient_of(weight: Tensor) -> Tensor:
