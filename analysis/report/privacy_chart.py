@@ -28,7 +28,8 @@ def chart_by_noise(surfaces: Sequence[PrivateSurface], costs: pl.DataFrame, up: 
     up : dict of str to Axis
         Of the loss, by surface.
     """
-    ratios = np.array(sorted({ratio for surface in surfaces for ratio in surface.ratios if ratio > 0}))
+    felt = {ratio for surface in surfaces for ratio in surface.ratios if ratio > (surface.quiet_ratio or 0)}
+    ratios = np.array(sorted(felt))
     zero = place_of_zero(ratios)
     across = Axis("Noise-batch ratio S", "log", values=tuple(ratios), zero=zero)
     facets = []
@@ -36,6 +37,7 @@ def chart_by_noise(surfaces: Sequence[PrivateSurface], costs: pl.DataFrame, up: 
         series: list[Series] = []
         for size in sorted(of_batch["parameters"].unique()):
             rows = of_batch.filter(pl.col("parameters") == size)
+            # A ratio that stands for no noise stands where no noise does.
             x, y = np.maximum(floats(rows, "ratio"), zero), floats(rows, "loss")
             series += _law_by_noise(surface, size, rows)
             notes = tuple(f"D = {count(tokens)}, {seeds} seeds" for tokens, seeds in _told(rows))
@@ -159,7 +161,7 @@ def _told(rows: pl.DataFrame) -> list[tuple[int, int]]:
 
 
 def _law_by_noise(surface: PrivateSurface, size: int, rows: pl.DataFrame) -> list[Series]:
-    noisy = rows.filter(pl.col("ratio") > 0)
+    noisy = rows.filter(pl.col("ratio") > (surface.quiet_ratio or 0))
     if surface.fit is None or noisy["ratio"].n_unique() < 2:
         return []
     ratios = floats(noisy, "ratio")

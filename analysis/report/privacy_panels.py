@@ -59,7 +59,7 @@ def _laws(found: PrivacyFindings) -> str:
 
 def _by_noise(runs: Runs, findings: Findings) -> Panel:
     found = findings.privacy
-    quiet = dict.fromkeys(baseline(surface) for surface in found.surfaces if surface.quiet_ratio == 0)
+    quiet = dict.fromkeys(filter(None, map(baseline, found.surfaces)))
     left = f" S = 0, at the left, is {' or '.join(quiet)}." if quiet else ""
     return Panel(
         "privacy",

@@ -60,11 +60,14 @@ def interval_of(row: Mapping[str, Any], name: str) -> Interval:
 
 def _costs(found: PrivacyFindings, surface: PrivateSurface) -> list[str]:
     """At the smallest and largest size, what the smallest and largest noise costs."""
-    rows = found.costs.filter(
-        pl.col("surface") == surface.name, pl.col("ratio") > 0, pl.col("percent").is_not_null()
+    known = found.costs.filter(
+        pl.col("surface") == surface.name, pl.col("ratio") > 0, pl.col("percent").is_not_null(), "longest"
     )
-    if rows.is_empty():
+    if known.is_empty():
         return []
+    # Of several batches the one with most points, and of several such the largest.
+    batch = known.group_by("batch_patients").len().sort("len", "batch_patients")["batch_patients"][-1]
+    rows = known.filter(pl.col("batch_patients") == batch)
     sizes, ratios = (sorted(rows[name].unique()) for name in ("parameters", "ratio"))
     told = []
     for ratio in dict.fromkeys((ratios[0], ratios[-1])):
@@ -74,7 +77,8 @@ def _costs(found: PrivacyFindings, surface: PrivateSurface) -> list[str]:
             for row in at.sort("parameters").iter_rows(named=True)
         ]
         told.append(f"S = {ratio:.4g} adds {' and '.join(costs)}")
-    return [f"{surface.name}, loss above {baseline(surface)} of as many steps: {'; '.join(told)}."]
+    drawn = f" at {batch:,} patients a step" * (len(surface.batches) > 1)
+    return [f"{surface.name}, loss above {baseline(surface)} of as many steps{drawn}: {'; '.join(told)}."]
 
 
 def _larger_models(surface: PrivateSurface) -> list[str]:
