@@ -12,9 +12,11 @@ from analysis.charts.styles import ordered_styles
 from analysis.privacy.surface import PrivateSurface
 from analysis.wording import count
 
+_ALONG_NOISE = {"D": "tokens", "T": "steps", "P": "batch_patients"}
 _CURVE_POINTS = 60
 # The place of S = 0 beside the smallest ratio: a step of the ratios, but a clear one.
 _LEAST_STEP = 3.0
+_WIDE_FACETS = 2
 
 
 def chart_by_noise(surfaces: Sequence[PrivateSurface], costs: pl.DataFrame, up: Mapping[str, Axis]) -> Chart:
@@ -30,10 +32,12 @@ def chart_by_noise(surfaces: Sequence[PrivateSurface], costs: pl.DataFrame, up: 
     """
     felt = {ratio for surface in surfaces for ratio in surface.ratios if ratio > (surface.quiet_ratio or 0)}
     ratios = np.array(sorted(felt))
-    zero = place_of_zero(ratios)
-    across = Axis("Noise-batch ratio S", "log", values=tuple(ratios), zero=zero)
+    zero, parts = place_of_zero(ratios), _batches(surfaces, costs)
+    # Narrow facets have room for every second number.
+    labelled = ratios[::-2] if len(parts) > _WIDE_FACETS else ratios
+    across = Axis("Noise-batch ratio S", "log", values=tuple(labelled), zero=zero)
     facets = []
-    for surface, title, of_batch in _batches(surfaces, costs):
+    for surface, title, of_batch in parts:
         series: list[Series] = []
         for size in sorted(of_batch["parameters"].unique()):
             rows = of_batch.filter(pl.col("parameters") == size)
@@ -61,10 +65,11 @@ def chart_by_size(
 ) -> Chart:
     """Loss against size at each S, with the fitted law; facets and parameters as in the first chart.
 
-    ``across`` is the label of the parameters.
+    ``across`` is the label of the parameters. Batches that were run at one size are left out.
     """
+    parts = _batches(surfaces, costs)
     facets = []
-    for surface, title, of_batch in _batches(surfaces, costs):
+    for surface, title, of_batch in [part for part in parts if part[2]["parameters"].n_unique() > 1] or parts:
         series: list[Series] = []
         for (ratio,), rows in of_batch.sort("ratio", "parameters").group_by("ratio", maintain_order=True):
             series += _law_by_size(surface, float(str(ratio)), rows)
@@ -193,6 +198,3 @@ def _law_by_batch(surface: PrivateSurface, ratio: float, rows: pl.DataFrame) -> 
     steps, size = float(np.median(floats(rows, "steps"))), float(rows["parameters"][0])
     loss, low, high = surface.band({"N": size, "T": steps, "P": along, "S": ratio})
     return [*bounded_band(level(ratio), along, low, high), Line(level(ratio), along, loss)]
-
-
-_ALONG_NOISE = {"D": "tokens", "T": "steps", "P": "batch_patients"}

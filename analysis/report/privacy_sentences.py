@@ -157,6 +157,11 @@ def holds_for(row: Mapping[str, Any]) -> str:
 
 def _doubts(surface: PrivateSurface) -> list[str]:
     private, found = surface.private, _doubts_of_batch(surface)
+    if len(numbers := sorted(surface.rows["sites"].unique())) > 1:
+        found.append(
+            f"{surface.name}: runs of {', '.join(map(str, numbers))} sites are taken together, which "
+            "differ in their patients, too."
+        )
     for setting, name in (("learning_rate", "learning rate"), ("clip_norm", "clipping norm")):
         tuned = private.group_by("N").agg(pl.col(setting).n_unique())[setting]
         if max(tuned) > 1:
