@@ -53,9 +53,9 @@ def add_gaussian(values: Tensor, key: bytes, name: str, std: float) -> None:
     flat = values.contiguous().view(-1)
     start = 0
     for words in word_chunks(key, (name,), len(flat)):
-        noise = _box_muller(words).mul_(std)
+        noise = _box_muller(words, values.device).mul_(std)
         part = flat[start : start + len(noise)]
-        part.copy_(noise[: len(part)].to(part.device) + part)
+        part.copy_(noise[: len(part)] + part)
         start += len(noise)
     if not values.is_contiguous():
         values.copy_(flat.view_as(values))
@@ -83,9 +83,9 @@ def generator_of(key: bytes, *names: str | int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(seed))
 
 
-def _box_muller(words: NDArray[np.uint64]) -> Tensor:
+def _box_muller(words: NDArray[np.uint64], device: torch.device) -> Tensor:
     """Standard normal deviates, float64, as many as there are words."""
-    uniform = torch.from_numpy(mantissas(words))
+    uniform = torch.from_numpy(mantissas(words)).to(device)
     # The radius's uniform lies in (0, 1], so that its logarithm is finite.
     radius, angle = uniform.add_(1.0).mul_(2.0**-53).chunk(2)
     radius.log_().mul_(-2.0).sqrt_()
