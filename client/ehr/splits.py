@@ -32,8 +32,10 @@ def mix64(ids: NDArray[np.int64], salt: int) -> NDArray[np.uint64]:
         return np.asarray(z ^ (z >> np.uint64(31)), dtype=np.uint64)
 
 
-def splits_of(ids: NDArray[np.int64], seed: int = 0) -> NDArray[np.str_]:
-    """Split of each subject: 0.8 train, 0.1 tuning, 0.1 held_out in expectation.
+def splits_of(
+    ids: NDArray[np.int64], seed: int = 0, train: float = TRAIN_SHARE, tuning: float = TUNING_SHARE
+) -> NDArray[np.str_]:
+    """Split of each subject: in expectation 0.8 train, 0.1 tuning, 0.1 held_out if no others are given.
 
     The site has no part in it, so that a patient who is known to two hospitals under one
     id is in the same split at both, and no other patient's presence can change it.
@@ -44,6 +46,8 @@ def splits_of(ids: NDArray[np.int64], seed: int = 0) -> NDArray[np.str_]:
         Subject ids.
     seed : int
         Another seed gives another division.
+    train, tuning : float
+        Their shares; the rest is held out.
 
     Returns
     -------
@@ -52,7 +56,7 @@ def splits_of(ids: NDArray[np.int64], seed: int = 0) -> NDArray[np.str_]:
     """
     spread = mix64(ids, derive_seed(seed, "split")) / np.float64(2**64)
     names = np.array([train_split, tuning_split, held_out_split])
-    edges = np.array([TRAIN_SHARE, TRAIN_SHARE + TUNING_SHARE])
+    edges = np.array([train, train + tuning])
     return np.asarray(names[np.searchsorted(edges, spread, side="right")])
 
 

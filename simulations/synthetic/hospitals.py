@@ -69,7 +69,8 @@ def write_hospitals(
 
 def _write_site(folder: Path, generator: Generator, site: int, progress: Callable[[str, int], None]) -> int:
     names = pa.array([*generator.codes, *GENDERS, *RACES, BIRTH])
-    seed, total = generator.parameters.seed, generator.parameters.patients
+    parameters = generator.parameters
+    seed, total = parameters.seed, parameters.patients
     data = folder / meds.data_subdirectory
     data.mkdir(parents=True)
     rows, occurring = 0, np.zeros(len(names), dtype=bool)
@@ -86,7 +87,8 @@ def _write_site(folder: Path, generator: Generator, site: int, progress: Callabl
         progress(generator.sites[site], patients)
     _write_metadata(folder, generator, generator.sites[site], names.filter(pa.array(occurring)))
     subjects = _subjects(site, 0, total)
-    write_splits(folder, subjects, splits_of(subjects, seed))
+    splits = splits_of(subjects, seed, parameters.train_share, parameters.tuning_share)
+    write_splits(folder, subjects, splits)
     return rows
 
 

@@ -1,10 +1,11 @@
 """Settings of the synthetic hospitals: everything that a generated data set follows from."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
+from client.ehr.splits import TRAIN_SHARE, TUNING_SHARE
 from wardlaw.config.base import Section
 from wardlaw.config.flat import describe_problems
 from wardlaw.errors import ConfigError
@@ -50,6 +51,8 @@ class HospitalParameters(Section):
         Typical probability that a discharge is the patient's last event.
     frailty : float
         Standard deviation of these probabilities' log-odds between states.
+    train_share, tuning_share : float
+        Of the patients; the rest is held out. Many patients need no tenth of them to be scored on.
     """
 
     seed: int = 0
@@ -71,6 +74,14 @@ class HospitalParameters(Section):
     icu_death_rate: float = Field(default=0.003, gt=0, lt=1)
     last_stay: float = Field(default=0.5, gt=0, lt=1)
     frailty: float = Field(default=1.0, ge=0)
+    train_share: float = Field(default=TRAIN_SHARE, gt=0, lt=1)
+    tuning_share: float = Field(default=TUNING_SHARE, gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def _leave_patients_to_be_held_out(self) -> Self:
+        if self.train_share + self.tuning_share >= 1:
+            raise ValueError("train-share and tuning-share leave no patient to be held out")
+        return self
 
 
 def parameters_of(settings: Mapping[str, Any], where: str) -> HospitalParameters:

@@ -46,3 +46,11 @@ def test_another_seed_divides_otherwise_and_independently():
     ids = np.arange(100_000, dtype=np.int64)
     both = (splits_of(ids, 0) == "train") & (splits_of(ids, 1) == "train")
     assert abs(both.mean() - 0.64) < 0.01
+
+
+def test_other_shares_only_move_the_edges():
+    ids = np.arange(200_000, dtype=np.int64)
+    usual, fewer = splits_of(ids), splits_of(ids, train=0.9625, tuning=0.0125)
+    assert (usual[fewer == "held_out"] == "held_out").all()
+    assert (fewer[usual == "train"] == "train").all()
+    assert abs((fewer == "held_out").mean() - 0.025) < 5 * np.sqrt(0.025 * 0.975 / 200_000)

@@ -252,3 +252,20 @@ def test_commands_generate_and_score(tmp_path):
     assert pooled["tokens"] == sum(floors[site]["tokens"] for site in generator.sites)
     assert 0 < pooled["site_known"]["per_event"] < pooled["site_unknown"]["per_event"] < 6
     assert 0 < pooled["site_unknown"]["per_event_error"] < 0.5
+
+
+def test_shares_of_the_splits_are_a_parameter(tmp_path):
+    usual = {"sites": 1, "patients": 2000}
+    held_out = []
+    for name, shares in (("usual", {}), ("fewer", {"train-share": 0.95, "tuning-share": 0.01})):
+        write_hospitals(tmp_path / name, build_generator(parameters_of(usual | shares, "test")), silent)
+        (folder,) = (path for path in (tmp_path / name).iterdir() if path.is_dir())
+        splits = pl.read_parquet(folder / "metadata" / "subject_splits.parquet")
+        held_out.append(set(splits.filter(pl.col("split") == "held_out")["subject_id"]))
+    assert held_out[1] < held_out[0]
+    assert 0.02 < len(held_out[1]) / 2000 < 0.06
+
+
+def test_shares_that_leave_nobody_to_be_held_out_are_refused():
+    with pytest.raises(ConfigError, match="no patient to be held out"):
+        parameters_of({"train-share": 0.9, "tuning-share": 0.1}, "test")
