@@ -25,6 +25,33 @@ def test_help_names_the_rooms_without_loading_them():
     assert "loaded []" in done.stdout
 
 
+def test_a_plan_of_privacy_waits_for_no_library_of_another_command():
+    script = (
+        "import sys\n"
+        "sys.argv = 'wardlaw client plan-privacy --patients 500 --batch 50 --steps 9 --noise 2'.split()\n"
+        "from wardlaw.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'polars', 'pyarrow', 'flwr', 'dp_accounting', 'opacus', 'scipy.stats'}\n"
+        "print('loaded', sorted(heavy & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert "noise multiplier  2.0000" in done.stdout
+    assert "loaded []" in done.stdout
+
+
+def test_commands_that_load_late_are_listed_and_answer_as_others():
+    listed = run_wardlaw("client", "--help").stdout
+    assert all(name in listed for name in ("key", "plan-privacy", "shard", "budget", "secagg"))
+    assert "Turn a source" in listed
+    inner = run_wardlaw("client", "shard", "--help").stdout
+    assert "ehr" in inner
+    assert "--install-completion" not in inner
+    wrong = run_wardlaw("client", "shard", "radiology")
+    assert wrong.returncode == 2
+    assert "No such command 'radiology'" in wrong.stderr
+
+
 def test_a_settings_error_is_one_line_and_exit_status_2(tmp_path):
     (tmp_path / "run.toml").write_text("[train]\nwidth = 3\n")
     done = run_wardlaw("simulate", "run", str(tmp_path / "run.toml"), "--federation", str(tmp_path))
