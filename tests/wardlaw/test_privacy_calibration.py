@@ -57,30 +57,10 @@ def test_a_target_that_promises_nothing_is_refused(target):
         noise_for(target, 1e-5, sampling_rate=0.1, steps=10)
 
 
-@pytest.mark.parametrize(
-    ("patients", "batch", "steps", "delta", "target"),
-    [
-        (1_000_000, 64, 14_000, 1e-6, 8.0),
-        (1_000_000, 64, 14_000, 1e-6, 0.5),
-        (10_000_000, 512, 100_000, 1e-8, 1.0),
-        (60_000, 256, 14_000, 1e-5, 3.0),
-    ],
-)
-def test_a_plan_and_its_table_of_alternatives_take_little_time(patients, batch, steps, delta, target):
+def test_fourteen_thousand_steps_take_under_two_seconds():
     started = time.process_time()
-    plan = plan_for_epsilon(patients, batch, steps, delta, target)
-    assert time.process_time() - started < 0.8
-    others = at_equal_epsilon(plan)
-    assert len(others) == 15
-    # On top of it come half a second of imports; a quiet machine takes a third of this.
-    assert time.process_time() - started < 3
-    least = target - 0.006 * max(1.0, target)
-    assert all(least <= other.epsilon <= target for other in others)
-
-
-def test_a_patient_who_is_hardly_drawn_needs_a_smaller_delta():
-    with pytest.raises(ConfigError, match="a probability below delta"):
-        noise_for(1.0, 1e-3, sampling_rate=1e-6, steps=10)
+    plan_for_epsilon(60000, 256, 14000, 1e-5, 3.0)
+    assert time.process_time() - started < 2
 
 
 def test_alternatives_cost_the_same():
@@ -88,13 +68,14 @@ def test_alternatives_cost_the_same():
     others = at_equal_epsilon(plan, batches=(0.5, 1, 40), steps=(1, 4))
     assert [(other.batch, other.steps) for other in others] == [(50, 200), (50, 800), (100, 200), (100, 800)]
     for other in others:
-        assert plan.epsilon * 0.994 <= other.epsilon <= plan.epsilon
-        exact = epsilon([PoissonGaussian(other.sampling_rate, other.noise_multiplier, other.steps)], 1e-5)
-        assert exact <= other.epsilon <= 1.001 * exact
+        assert plan.epsilon * 0.998 <= other.epsilon <= plan.epsilon
+        assert other.epsilon == epsilon(
+            [PoissonGaussian(other.sampling_rate, other.noise_multiplier, other.steps)], 1e-5
+        )
     noises = [other.noise_multiplier for other in others]
     assert noises[0] < noises[1]
     assert noises[0] < noises[2] < noises[3]
-    assert noises[2] == pytest.approx(1.0, rel=4e-3)
+    assert noises[2] == pytest.approx(1.0, rel=2e-3)
 
 
 def test_a_simulation_keeps_the_ratio_and_is_not_private():

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from wardlaw.errors import ConfigError
-from wardlaw.privacy.calibration import calibrated
+from wardlaw.privacy.calibration import plan_for_epsilon
 from wardlaw.privacy.plan import Plan
 
 BATCHES = (0.25, 0.5, 1.0, 2.0, 4.0)
@@ -14,14 +14,10 @@ STEPS = (0.5, 1.0, 2.0)
 """Multiples of a plan's steps that ``at_equal_epsilon`` looks at."""
 
 
-_TOLERANCE = 1e-3
-"""The accountant's for each of many plans, which together take little longer than one."""
-
-
 def at_equal_epsilon(
     plan: Plan, batches: Sequence[float] = BATCHES, steps: Sequence[float] = STEPS
 ) -> tuple[Plan, ...]:
-    """Plans that cost what ``plan`` costs, to 1 in 200 and never more, by batch and then steps.
+    """Plans that cost what ``plan`` costs, by batch and then steps.
 
     What training feels of the noise is its ``noise_batch_ratio``. A larger batch lowers it at the price
     of compute, by ever less once the batch nears the site's number of patients.
@@ -40,20 +36,12 @@ def at_equal_epsilon(
     """
     drawn = sorted({max(1, round(plan.batch * factor)) for factor in batches})
     numbers = sorted({max(1, round(plan.steps * factor)) for factor in steps})
-    found: list[Plan] = []
-    for batch in (batch for batch in drawn if batch <= plan.patients):
-        for number in numbers:
-            nearest = found[-1] if found else plan
-            noise, spent = calibrated(
-                plan.epsilon,
-                plan.delta,
-                batch / plan.patients,
-                number,
-                guess=nearest.noise_multiplier,
-                tolerance=_TOLERANCE,
-            )
-            found.append(Plan(plan.patients, batch, number, plan.delta, noise, spent))
-    return tuple(found)
+    return tuple(
+        plan_for_epsilon(plan.patients, batch, number, plan.delta, plan.epsilon)
+        for batch in drawn
+        if batch <= plan.patients
+        for number in numbers
+    )
 
 
 @dataclass(frozen=True)

@@ -2,26 +2,18 @@
 
 import math
 from collections.abc import Callable
+from functools import cache
+
+from scipy.optimize import brentq
 
 from wardlaw.errors import ConfigError
-from wardlaw.privacy.accountant import LEAST_NOISE, TOLERANCE, epsilon
+from wardlaw.privacy.accountant import TOLERANCE, epsilon, epsilon_on, first_interval
+from wardlaw.privacy.epsilon import LARGEST
 from wardlaw.privacy.events import PoissonGaussian
 from wardlaw.privacy.plan import Plan
 
-MOST = 1000.0
-"""Largest epsilon that noise is planned for."""
-
-_SLACK = 5.0
-"""Tolerances of the accountant by which an epsilon may lie below its target."""
-
-_ROUGH = 20.0
-"""Tolerances of the accountant to which noise is sought first."""
-
-_FAR = 100.0
-"""How many times too large or too small an epsilon is: more is not asked."""
-
-_STEP = 1.3
 _TRIES = 5
+_STEP = 1.05
 
 
 def plan_for_epsilon(patients: int, batch: int, steps: int, delta: float, target: float) -> Plan:
@@ -32,7 +24,7 @@ def plan_for_epsilon(patients: int, batch: int, steps: int, delta: float, target
     ConfigError
         As ``noise_for`` does.
     """
-    noise, spent = calibrated(target, delta, batch / patients, steps)
+    noise, spent = _calibrate(target, delta, batch / patients, steps)
     return Plan(patients, batch, steps, delta, noise, spent)
 
 
@@ -63,96 +55,57 @@ def noise_for(target: float, delta: float, *, sampling_rate: float, steps: int) 
     Raises
     ------
     ConfigError
-        If the target is not positive, or so large that it promises nothing; or if a patient is so seldom
-        drawn that no noise is needed.
+        If the target is not positive, or so large that it promises nothing.
     """
-    return calibrated(target, delta, sampling_rate, steps)[0]
+    return _calibrate(target, delta, sampling_rate, steps)[0]
 
 
-def calibrated(
-    target: float,
-    delta: float,
-    sampling_rate: float,
-    steps: int,
-    *,
-    guess: float = 1.0,
-    tolerance: float = TOLERANCE,
-) -> tuple[float, float]:
-    """Noise as ``noise_for`` gives it, and the epsilon that it costs.
+def _calibrate(target: float, delta: float, sampling_rate: float, steps: int) -> tuple[float, float]:
+    """Noise, and the epsilon that it costs.
 
-    In logarithms epsilon is almost a line over noise. It is sought on coarse grids, and then followed by the
-    accountant's values.
-
-    Parameters
-    ----------
-    target, delta, sampling_rate, steps
-        As for ``noise_for``.
-    guess : float
-        Noise near which the search begins.
-    tolerance : float
-        The accountant's.
+    The root is sought on a coarse grid, whose bound lies above the accountant's value by an excess that
+    hardly depends on the noise. A grid twice as fine tells it, since it falls with the square of the
+    interval; the accountant's own value corrects it for the next try, if there has to be one.
     """
-    if not 0 < target <= MOST:
+    if not 0 < target <= LARGEST:
         raise ConfigError(f"no noise is planned for an epsilon of {target:g}", remedy="Ask for 0.1 to 10")
 
-    def spent(noise: float, tolerance: float = tolerance) -> float:
-        return epsilon([PoissonGaussian(sampling_rate, noise, steps)], delta, tolerance)
+    def events(noise: float) -> tuple[PoissonGaussian]:
+        return (PoissonGaussian(sampling_rate, noise, steps),)
 
-    slack = min(_SLACK * tolerance * max(1.0, target), 0.05 * target)
-    rough = _ROUGH * tolerance
-    noise, slope = _roughly(
-        lambda noise: spent(noise, rough * min(1.0, target)), target - slack / 2, rough, guess
-    )
-    reached = spent(noise)
+    @cache
+    def bound(noise: float, coarseness: float = 1.0) -> float:
+        return epsilon_on(events(noise), delta, coarseness * first_interval(events(noise)))
+
+    slack = min(5 * TOLERANCE * max(1.0, target), 0.05 * target)
+    wanted = target - slack / 2
+    noise = _root(bound, wanted, start=1.0)
+    excess = (bound(noise) - bound(noise, 0.5)) * 4 / 3
     for _ in range(_TRIES):
+        noise = _root(bound, wanted + excess, start=noise)
+        reached = epsilon(events(noise), delta)
         if target - slack <= reached <= target:
             return noise, reached
-        before = noise, reached
-        noise *= ((target - slack / 2) / reached) ** (1 / slope)
-        reached = spent(noise)
-        slope = math.log(reached / before[1]) / math.log(noise / before[0])
+        excess = bound(noise) - reached
     while reached > target:
-        noise *= 1 + tolerance
-        reached = spent(noise)
+        noise *= 1.002
+        reached = epsilon(events(noise), delta)
     return noise, reached
 
 
-def _roughly(spent: Callable[[float], float], aim: float, close: float, guess: float) -> tuple[float, float]:
-    """Noise that costs about ``aim``, and the slope there of log epsilon over log noise.
-
-    Raises
-    ------
-    ConfigError
-        If any noise costs less than ``aim``.
-    """
-
-    def excess(noise: float) -> float:
-        return math.log(min(max(spent(noise) / aim, 1 / _FAR), _FAR))
-
-    low = high = guess
-    above = below = excess(guess)
+def _root(bound: Callable[[float], float], aim: float, *, start: float) -> float:
+    """Noise at which the falling ``bound`` meets ``aim``, sought around ``start`` in ever larger steps."""
+    low = high = start
     step = _STEP
-    while above <= 0:
-        if low < LEAST_NOISE:
-            raise ConfigError(
-                "a patient is drawn at all with a probability below delta: any noise would do",
-                remedy="Take a smaller delta",
-            )
-        high, below = low, above
-        low, step = low / step, step**2
-        above = excess(low)
-    while below >= 0:
-        low, above = high, below
-        high, step = high * step, step**2
-        below = excess(high)
-    while True:
-        slope = (below - above) / math.log(high / low)
-        share = min(max(above / (above - below), 0.1), 0.9)
-        noise = low * (high / low) ** share
-        here = excess(noise)
-        if abs(here) < 2 * close or high / low < 1 + close:
-            return noise, slope
-        if here > 0:
-            low, above = noise, here
-        else:
-            high, below = noise, here
+    while bound(low) <= aim:
+        low, high, step = low / step, low, step**2
+    while bound(high) > aim:
+        low, high, step = high, high * step, step**2
+    # In logarithms the bound is almost a line.
+    root: float = brentq(
+        lambda log_noise: math.log(max(bound(math.exp(log_noise)), 1e-9) / aim),
+        math.log(low),
+        math.log(high),
+        xtol=1e-4,
+    )
+    return math.exp(root)

@@ -1,9 +1,8 @@
-"""Epsilon by the accountants of two libraries, and whether they agree with the reported one.
+"""Epsilon by three accountants of two libraries, and whether they agree.
 
-The reported epsilon is that of ``wardlaw.privacy.accountant``. Google's dp-accounting has the same privacy
-loss distribution, on a grid of its own. Of Opacus are two more: Renyi differential privacy bounds epsilon
-from above (Mironov et al., arXiv 1908.10530), privacy random variables give it again by other means (Gopi
-et al., arXiv 2106.02848).
+The reported epsilon is the privacy loss distribution's (``wardlaw.privacy.accountant``). Opacus's two
+accountants are beside it: Renyi differential privacy bounds it from above (Mironov et al., arXiv
+1908.10530), privacy random variables give it again by other means (Gopi et al., arXiv 2106.02848).
 """
 
 import math
@@ -12,8 +11,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from dp_accounting import dp_event
-from dp_accounting.pld.pld_privacy_accountant import PLDAccountant
 from opacus.accountants import PRVAccountant
 from opacus.accountants.analysis import rdp
 
@@ -27,23 +24,15 @@ ORDERS = (*(1 + step / 10 for step in range(1, 100)), *range(11, 64), 72, 80, 96
 PRV_ERROR = 0.01
 """Width that the PRV accountant adds to its estimate of epsilon."""
 
-PLD_POINTS = 3000
-"""Points of dp-accounting's grid from 0 to epsilon: it takes each by itself."""
-
-PLD_ERROR = 0.01
-"""By what share, above 1, dp-accounting's epsilon may lie above the reported one on such a grid."""
-
 
 @dataclass(frozen=True)
 class CrossCheck:
-    """Epsilon of the same events by four accountants.
+    """Epsilon of the same events by three accountants.
 
     Attributes
     ----------
     pld : float
-        Privacy loss distribution: the reported one.
-    dp_accounting : float
-        The same by dp-accounting: an upper bound on a coarser grid.
+        Privacy loss distribution: the one to report.
     prv : float
         Privacy random variables: an upper bound, about ``PRV_ERROR`` above its estimate.
     rdp : float
@@ -53,7 +42,6 @@ class CrossCheck:
     """
 
     pld: float
-    dp_accounting: float
     prv: float
     rdp: float
     failed_orders: tuple[float, ...]
@@ -71,37 +59,17 @@ def cross_check(events: Iterable[Event], delta: float) -> CrossCheck:
     Raises
     ------
     AccountingError
-        If the Renyi bound lies below the privacy loss distribution's value, or another one away from it by
-        more than both accountants' tolerances.
+        If the Renyi bound lies below the privacy loss distribution's value, or the privacy random
+        variables' away from it by more than both accountants' tolerances.
     """
     events = merge(events)
-    found = CrossCheck(
-        epsilon(events, delta),
-        epsilon_dp_accounting(events, delta),
-        epsilon_prv(events, delta),
-        *_renyi(events, delta),
-    )
+    found = CrossCheck(epsilon(events, delta), epsilon_prv(events, delta), *_renyi(events, delta))
     tolerance = TOLERANCE * max(1.0, found.pld)
-    if not -tolerance <= found.dp_accounting - found.pld <= PLD_ERROR * max(1.0, found.pld):
-        raise AccountingError(
-            f"dp-accounting gives {found.dp_accounting:.4f} where {found.pld:.4f} is reported"
-        )
     if not found.rdp >= found.pld - tolerance:
         raise AccountingError(f"RDP gives {found.rdp:.4f}, below the {found.pld:.4f} that it must exceed")
     if not abs(found.prv - found.pld) <= PRV_ERROR * 1.2 + 2 * tolerance:
         raise AccountingError(f"PRV gives {found.prv:.4f} where the PLD gives {found.pld:.4f}")
     return found
-
-
-def epsilon_dp_accounting(events: Iterable[Event], delta: float) -> float:
-    """Epsilon by dp-accounting's privacy loss distribution, up to about 700: an upper bound."""
-    events = merge(events)
-    interval = max(epsilon(events, delta), 1e-2) / PLD_POINTS
-    accountant = PLDAccountant(value_discretization_interval=interval)
-    for noise, rate, repeats in map(_step, events):
-        gaussian = dp_event.GaussianDpEvent(noise)
-        accountant.compose(dp_event.PoissonSampledDpEvent(rate, gaussian), repeats)
-    return float(accountant.get_epsilon(delta))
 
 
 def epsilon_rdp(events: Iterable[Event], delta: float) -> float:

@@ -5,8 +5,11 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field, PlainSerializer
 
-LARGEST = 10_000.0
-"""Largest epsilon that is told as a number. All above are infinity within the program."""
+LARGEST = 500.0
+"""Largest epsilon that is told as a number. All above are infinity within the program.
+
+Above 700, where e^-epsilon is no float, dp-accounting's search ends at a point of its grid.
+"""
 
 MORE = f"more than {LARGEST:,.0f}"
 """What is told instead, everywhere: no attacker is held back by such an epsilon."""
@@ -18,7 +21,7 @@ def epsilon_text(epsilon: float, digits: str = ".4g") -> str:
     Examples
     --------
     >>> epsilon_text(2.38169, ".2f"), epsilon_text(float("inf"))
-    ('2.38', 'more than 10,000')
+    ('2.38', 'more than 500')
     """
     return MORE if math.isinf(epsilon) else f"{epsilon:{digits}}"
 
