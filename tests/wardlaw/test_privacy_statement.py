@@ -167,3 +167,23 @@ def test_a_stand_in_tells_both_prices():
     text = " ".join(text_of(statement).split())
     assert "1/4 of the noise" in text
     assert "would cost epsilon 0.75" in text
+
+
+def test_a_coordinator_of_sums_is_said_to_see_no_update():
+    sums = {"secagg.enabled": True, "strategy.weighting": "uniform", "federation.replicas": 8}
+    statement = run_statement(from_flat(PRIVATE | sums), synthetic=False)
+    coordinator = json.loads(statement.to_json())["coordinator"]
+    assert (coordinator["sees"], coordinator["least_summed"]) == ("sums", 4)
+    text = text_of(statement)
+    assert "updates of 4 sites or more, and none by itself" in text
+    assert "shares of noise" not in text
+    noised = run_statement(from_flat(PRIVATE | sums | {"secagg.noise-multiplier": 1.0}), synthetic=False)
+    assert "shares of noise" in text_of(noised)
+
+
+def test_a_coordinator_of_updates_is_said_to_see_each():
+    text = text_of(run_statement(from_flat(PRIVATE), synthetic=False))
+    assert "Each site's update by itself" in text
+    pooled = run_statement(from_flat(PRIVATE | {"run.topology": "centralised"}), synthetic=False)
+    assert pooled.coordinator is None
+    assert "WHAT THE COORDINATOR SEES" not in text_of(pooled)

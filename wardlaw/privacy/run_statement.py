@@ -7,6 +7,7 @@ from wardlaw.config import RunConfig
 from wardlaw.privacy.events import ACCOUNTANT
 from wardlaw.privacy.statement import (
     Basis,
+    Coordinator,
     PrivacyStatement,
     Release,
     ServerShare,
@@ -54,6 +55,7 @@ def run_statement(
             sampling=SHUFFLED,
             not_covered=("Everything that was released: models, losses, counts of tokens and patients.",),
             server=server,
+            coordinator=coordinator_of(config),
         )
     return PrivacyStatement(
         run=config.fingerprint,
@@ -75,6 +77,7 @@ def run_statement(
         stands_for=privacy.stands_for,
         stands_for_epsilon=stands_for_epsilon,
         server=server,
+        coordinator=coordinator_of(config),
     )
 
 
@@ -104,6 +107,26 @@ def not_covered(config: RunConfig, basis: Basis) -> tuple[str, ...]:
         "Settings that were chosen by looking at several private runs cost what each of them cost; see what "
         "each site's whole ledger comes to.",
         "The time until a reply comes, and the rounding of floating point.",
+    )
+
+
+def coordinator_of(config: RunConfig) -> Coordinator | None:
+    """What a run's coordinator sees; None if the run is not federated."""
+    if config.run.topology != "federated":
+        return None
+    if not config.secagg.enabled:
+        return Coordinator(sees="updates")
+    noise = ("The sites' shares of noise (secagg.noise-multiplier) have no epsilon that could be stated.",)
+    return Coordinator(
+        sees="sums",
+        # A site is masked by ``threshold`` neighbours at the least, all of whom are summed with it.
+        least_summed=config.secagg.threshold + 1,
+        not_covered=(
+            "The sum itself, which can tell of a patient, and the models made from it.",
+            "A site from all others of its sum together: their own updates taken off leave its own.",
+            "A site whose site.toml names no peers takes the server's word for who the others are.",
+            *(noise if config.secagg.noise_multiplier else ()),
+        ),
     )
 
 

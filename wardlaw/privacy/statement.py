@@ -90,6 +90,24 @@ class ServerShare(_Part):
     not_covered: tuple[str, ...] = ()
 
 
+class Coordinator(_Part):
+    """What the coordinator sees of the updates of a round.
+
+    Attributes
+    ----------
+    sees : {"updates", "sums"}
+        Each site's update, or only sums of several sites'.
+    least_summed : int or None
+        Fewest sites of a sum.
+    not_covered : tuple of str
+        What such sums do not hide.
+    """
+
+    sees: Literal["updates", "sums"]
+    least_summed: int | None = None
+    not_covered: tuple[str, ...] = ()
+
+
 class AttackFigures(_Part):
     """How well a score tells members from others.
 
@@ -191,6 +209,8 @@ class PrivacyStatement(_Part):
     stands_for_epsilon : float or None
         What the run that it stands for would cost at the same sites.
     server : ServerShare or None
+    coordinator : Coordinator or None
+        None if the run has none, or where no run is meant.
     audit : Audit or None
     """
 
@@ -216,6 +236,7 @@ class PrivacyStatement(_Part):
     stands_for: int = 1
     stands_for_epsilon: float | None = None
     server: ServerShare | None = None
+    coordinator: Coordinator | None = None
     audit: Audit | None = None
 
     def to_json(self) -> str:

@@ -4,7 +4,15 @@ import math
 import textwrap
 from collections.abc import Sequence
 
-from wardlaw.privacy.statement import Attack, Audit, PrivacyStatement, ServerShare, SiteShare, is_refuted
+from wardlaw.privacy.statement import (
+    Attack,
+    Audit,
+    Coordinator,
+    PrivacyStatement,
+    ServerShare,
+    SiteShare,
+    is_refuted,
+)
 
 WIDTH = 96
 
@@ -23,6 +31,7 @@ def text_of(statement: PrivacyStatement) -> str:
         ("What each site's patients paid", _sites(statement)),
         ("What left the sites", _releases(statement)),
         ("What is not covered", [f"- {sentence}" for sentence in statement.not_covered]),
+        ("What the coordinator sees", _coordinator(statement.coordinator)),
         ("Client-level privacy, at the server", _server(statement.server)),
         ("What attackers learnt", _audit(statement)),
     ]
@@ -161,6 +170,21 @@ def _or_dash(value: float | None) -> str:
 def _releases(statement: PrivacyStatement) -> list[str]:
     told = {True: "covered by epsilon", False: "NOT covered by epsilon"}
     return [f"|  {release.name} ({release.times}): {told[release.covered]}" for release in statement.releases]
+
+
+def _coordinator(coordinator: Coordinator | None) -> list[str]:
+    if coordinator is None:
+        return []
+    if coordinator.sees == "updates":
+        return [
+            "Each site's update by itself, in every round. What is promised above holds against the "
+            "coordinator, too; what is not, it can look for in each update."
+        ]
+    return [
+        f"Sums of the updates of {coordinator.least_summed} sites or more, and none by itself (secure "
+        "aggregation). This is no differential privacy: it adds nothing to what is promised above.",
+        *(f"- Not covered: {sentence}" for sentence in coordinator.not_covered),
+    ]
 
 
 def _server(server: ServerShare | None) -> list[str]:
