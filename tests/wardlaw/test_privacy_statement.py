@@ -177,7 +177,8 @@ def test_a_coordinator_of_sums_is_said_to_see_no_update():
     text = text_of(statement)
     assert "updates of 4 sites or more, and none by itself" in text
     assert "shares of noise" not in text
-    noised = run_statement(from_flat(PRIVATE | sums | {"secagg.noise-multiplier": 1.0}), synthetic=False)
+    noise = {"secagg.noise-multiplier": 1.0, "secagg.norm-bound": 1.0}
+    noised = run_statement(from_flat(PRIVATE | sums | noise), synthetic=False)
     assert "shares of noise" in text_of(noised)
 
 
