@@ -16,7 +16,7 @@ from server.roster import Roster, wait_for_sites
 from server.rounds import Federation, run_rounds
 from strategies.registry import build_strategy
 from wardlaw.config import RunConfig
-from wardlaw.privacy.run_statement import run_statement, server_share
+from wardlaw.privacy.run_statement import run_statement
 from wardlaw.privacy.statement_files import save_statement
 from wardlaw.records import RunResult, finish, is_finished, open_record, write_table
 from wardlaw.vocabulary import Vocabulary
@@ -91,8 +91,8 @@ def run_federation(grid: Grid, config: RunConfig, records: Path) -> Path:
         folder / "models" / "global",
         config.model.context,
     )
-    server = server_share(config, snapshot.progress.rows)
-    save_statement(folder, run_statement(config, synthetic=roster.synthetic, server=server))
+    statement = run_statement(config, synthetic=roster.synthetic, rounds=snapshot.progress.rows)
+    save_statement(folder, statement)
     finish(folder, _totals(config, roster, snapshot.progress, evaluation))
     return folder
 

@@ -1,10 +1,12 @@
 """The statement of privacy in a simulated run's record."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from client.modalities import Shard
 from client.privacy.draw import sampling_rate_of
+from client.privacy.implementation import implementation_of
 from client.privacy.limits import ledger_of
 from client.privacy.spending import epsilon_of
 from client.privacy.statement import ledger_releases, run_share
@@ -12,12 +14,11 @@ from client.site import open_site_shard
 from simulations.federation_folder import participating_policies
 from wardlaw.config import RunConfig, SitePolicy
 from wardlaw.privacy.events import PoissonGaussian, merge
-from wardlaw.privacy.run_statement import finite, run_statement, server_share
+from wardlaw.privacy.run_statement import run_statement
 from wardlaw.privacy.statement import (
     PrivacyStatement,
     Release,
     SiteShare,
-    largest_epsilon,
     site_share,
     summed_releases,
 )
@@ -52,9 +53,9 @@ def simulated_statement(config: RunConfig, folder: Path) -> PrivacyStatement:
     policies = participating_policies(config)
     shards = {policy.site: _shard(policy, config, folder) for policy in policies}
     synthetic = any(shard.manifest.synthetic for shard in shards.values())
-    server = server_share(config, read_rows(folder, "rounds"))
+    rounds = read_rows(folder, "rounds")
     if not config.privacy.private:
-        return run_statement(config, synthetic=synthetic, server=server)
+        return run_statement(config, synthetic=synthetic, rounds=rounds)
     federated = config.run.topology == "federated"
     shares = _paid(config, policies, shards) if federated else _priced(config, shards)
     releases = _listed(config, policies) if federated else _unlisted(config, len(shares), len(shards))
@@ -65,7 +66,8 @@ def simulated_statement(config: RunConfig, folder: Path) -> PrivacyStatement:
         sites=shares,
         releases=releases,
         stands_for_epsilon=full_epsilon(config, shares),
-        server=server,
+        rounds=rounds,
+        implementation=implementation_of(config),
     )
 
 
@@ -74,11 +76,15 @@ def full_epsilon(config: RunConfig, shares: Sequence[SiteShare]) -> float | None
     k, delta = config.privacy.stands_for, config.privacy.delta
     if k == 1:
         return None
-    return largest_epsilon([_full_price(share, k, delta) for share in shares])
+    prices = [_full_price(share, k, delta) for share in shares]
+    known = [price for price in prices if price is not None]
+    return max(known, default=None) if len(known) == len(prices) else None
 
 
 def _full_price(share: SiteShare, k: int, delta: float) -> float | None:
     steps = [event for event in share.events if isinstance(event, PoissonGaussian)]
+    if not steps:
+        return share.epsilon
     # A rate that is 1 but for its rounding is 1.
     rates = [round(k * event.sampling_rate, 12) for event in steps]
     if max(rates) > 1:
@@ -87,7 +93,7 @@ def _full_price(share: SiteShare, k: int, delta: float) -> float | None:
         PoissonGaussian(rate, k * event.noise_multiplier, event.steps)
         for rate, event in zip(rates, steps, strict=True)
     )
-    return finite(epsilon_of(merge(full), delta))
+    return epsilon_of(merge(full), delta)
 
 
 def _paid(config: RunConfig, policies: Sequence[SitePolicy], shards: Shards) -> list[SiteShare]:
@@ -117,7 +123,7 @@ def _price(config: RunConfig, name: str, patients: int) -> SiteShare:
     rate = sampling_rate_of(privacy.patients, patients, name)
     noise = privacy.noise_multiplier
     events = (PoissonGaussian(rate, noise, config.steps),) if noise else ()
-    price = finite(epsilon_of(events, privacy.delta)) if noise else None
+    price = epsilon_of(events, privacy.delta) if noise else math.inf
     return site_share(name, events, epsilon=price, patients=patients)
 
 

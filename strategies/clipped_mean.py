@@ -15,6 +15,7 @@ from strategies.guarded import Float64, Guard, GuardedStrategy
 from strategies.screening import Contract
 from wardlaw.errors import CheckpointError, ConfigError, RoundError
 from wardlaw.privacy.client_level import ClientLevel
+from wardlaw.privacy.epsilon import epsilon_text
 from wardlaw.privacy.releases import Releases
 
 logger = logging.getLogger(__name__)
@@ -72,9 +73,9 @@ class ClippedMean(GuardedStrategy):
         """
         following = len(self.releases) + rounds
         if not self.privacy.allows(following):
-            cost = self.privacy.epsilon(following)
+            cost = epsilon_text(self.privacy.epsilon(following), ".3f")
             raise ConfigError(
-                f"{following} models would cost a client-level epsilon of {cost:.3f}, "
+                f"{following} models would cost a client-level epsilon of {cost}, "
                 f"above strategy.epsilon-limit = {self.privacy.epsilon_limit:g}",
                 remedy="Plan more noise or fewer rounds",
             )
@@ -91,8 +92,9 @@ class ClippedMean(GuardedStrategy):
         """
         following = len(self.releases) + 1
         if not self.privacy.allows(following):
+            cost = epsilon_text(self.privacy.epsilon(following), ".3f")
             raise RoundError(
-                f"another model would cost a client-level epsilon of {self.privacy.epsilon(following):.3f}, "
+                f"another model would cost a client-level epsilon of {cost}, "
                 f"above strategy.epsilon-limit = {self.privacy.epsilon_limit:g}",
                 where=f"round {server_round}",
                 remedy="The last round's model is the run's; a new run can plan more noise or fewer rounds",
@@ -110,7 +112,9 @@ class ClippedMean(GuardedStrategy):
             self.adapt(self._mean)
             assert self.report is not None
             self.report = replace(self.report, figures=self.figures())
-            listed = ", ".join(f"{name} {value:.6g}" for name, value in self.figures().items())
+            listed = ", ".join(
+                f"{name} {epsilon_text(value, '.6g')}" for name, value in self.figures().items()
+            )
             logger.info("round %d: client-level privacy: %s", server_round, listed)
         return record, metrics
 

@@ -9,7 +9,7 @@ from analysis.privacy.cost import noise_costs
 from analysis.privacy.law_comparison import compare_laws
 from analysis.privacy.price import EPSILONS, price_table
 from analysis.privacy.sites import site_losses
-from analysis.privacy.statements import Setting, stated_epsilons, stated_setting
+from analysis.privacy.statements import Setting, stated_epsilons, stated_json, stated_setting
 from analysis.privacy.surface import PrivateSurface, private_surfaces
 from analysis.tables.records import Runs
 
@@ -66,7 +66,7 @@ class PrivacyFindings:
             "laws": self.laws.to_dicts(),
             "held_out": self.holdouts.to_dicts(),
             "sites": self.sites.to_dicts(),
-            "epsilons": self.stated.to_dicts(),
+            "epsilons": stated_json(self.stated),
             "prices": self.prices.to_dicts(),
         }
 

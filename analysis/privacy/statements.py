@@ -1,16 +1,21 @@
 """Epsilon of private runs, from the statements of privacy in their records."""
 
 import logging
+import math
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 
 from analysis.tables.records import Runs
+from analysis.wording import significant
 from wardlaw.errors import RecordError
+from wardlaw.privacy.epsilon import epsilon_json, epsilon_text
 from wardlaw.privacy.statement import PrivacyStatement
 from wardlaw.privacy.statement_files import STATEMENT_FILE, load_statement
 
 _logger = logging.getLogger(__name__)
+_EPSILONS = ("epsilon", "stands_for_epsilon")
 _MAY_LACK = {
     **dict.fromkeys(("epsilon", "delta", "stands_for_epsilon"), pl.Float64()),
     **dict.fromkeys(("patients", "most_patients"), pl.Int64()),
@@ -47,7 +52,8 @@ def stated_epsilons(runs: Runs) -> pl.DataFrame:
     Returns
     -------
     polars.DataFrame
-        ``surface``, ``ratio``, ``epsilon`` (null where there is no bound of use), ``delta``,
+        ``surface``, ``ratio``, ``epsilon`` (infinity where it is more than any that is told as a
+        number, null where not told), ``delta``,
         ``patients`` (null where not told), ``most_patients``, ``batch_patients``, ``steps``, ``unit``,
         ``stands_for``, ``stands_for_epsilon``, ``runs``; empty without statements.
     """
@@ -61,6 +67,21 @@ def stated_epsilons(runs: Runs) -> pl.DataFrame:
     table = pl.DataFrame(rows, schema_overrides=_MAY_LACK)
     keys = [name for name in table.columns if name != "run"]
     return table.group_by(keys, maintain_order=True).agg(runs=pl.len())
+
+
+def epsilon_words(epsilon: float | None) -> str:
+    """A stated epsilon as text."""
+    if epsilon is None:
+        return "not told"
+    return significant(epsilon) if math.isfinite(epsilon) else epsilon_text(epsilon)
+
+
+def stated_json(stated: pl.DataFrame) -> list[dict[str, Any]]:
+    """``stated_epsilons`` for JSON."""
+    return [
+        row | {name: epsilon_json(row[name]) for name in _EPSILONS if row[name] is not None}
+        for row in stated.to_dicts()
+    ]
 
 
 def stated_setting(stated: pl.DataFrame, surface: str) -> Setting | None:

@@ -7,6 +7,7 @@ import polars as pl
 
 from analysis.privacy.findings import PrivacyFindings
 from analysis.privacy.price_text import above_text, batch_note
+from analysis.privacy.statements import epsilon_words
 from analysis.report.panel import Panel
 from analysis.report.privacy_sentences import holds_for
 from analysis.wording import count, significant
@@ -39,7 +40,7 @@ def stated_panel(found: PrivacyFindings) -> Panel | None:
 
 def _stated_row(row: dict[str, Any], *, standing: bool) -> dict[str, str]:
     stood = (
-        {"Stands for": _epsilon(row["stands_for_epsilon"]) if row["stands_for"] > 1 else ""}
+        {"Stands for": epsilon_words(row["stands_for_epsilon"]) if row["stands_for"] > 1 else ""}
         if standing
         else {}
     )
@@ -48,7 +49,7 @@ def _stated_row(row: dict[str, Any], *, standing: bool) -> dict[str, str]:
     return {
         "Arm": row["surface"],
         "S": f"{row['ratio']:.4g}",
-        "Epsilon": _epsilon(row["epsilon"]),
+        "Epsilon": epsilon_words(row["epsilon"]),
         **stood,
         "Delta": "not told" if row["delta"] is None else f"{row['delta']:.3g}",
         "Patients a site (n)": "not told" if fewest is None else f"{fewest:,}" + f" to {most:,}" * several,
@@ -56,10 +57,6 @@ def _stated_row(row: dict[str, Any], *, standing: bool) -> dict[str, str]:
         "Steps (T)": f"{row['steps']:,}",
         "Runs": str(row["runs"]),
     }
-
-
-def _epsilon(value: float | None) -> str:
-    return "no bound" if value is None else significant(value)
 
 
 def price_panel(found: PrivacyFindings) -> Panel | None:

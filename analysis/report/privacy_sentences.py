@@ -7,10 +7,11 @@ from typing import Any
 import polars as pl
 
 from analysis.privacy.findings import PrivacyFindings
+from analysis.privacy.statements import epsilon_words
 from analysis.privacy.surface import PrivateSurface
 from analysis.uncertainty.interval_text import interval_text
 from analysis.uncertainty.intervals import Interval
-from analysis.wording import count, significant
+from analysis.wording import count
 
 # An interval whose lower end is below this share of the estimate says little more than that there is some.
 _HARDLY_TOLD = 0.2
@@ -122,7 +123,7 @@ def _stated(found: PrivacyFindings, surface: PrivateSurface) -> list[str]:
     rows = found.stated.filter(pl.col("surface") == surface.name, pl.col("epsilon").is_not_null())
     most = rows.filter(pl.col("steps") == pl.col("steps").max()).sort("ratio")
     return [
-        f"{surface.name}: S = {row['ratio']:.4g} cost epsilon = {significant(row['epsilon'])} at "
+        f"{surface.name}: S = {row['ratio']:.4g} cost epsilon = {epsilon_words(row['epsilon'])} at "
         f"{holds_for(row)}."
         for row in (most.head(1).to_dicts() + most.tail(1).to_dicts())[: most["ratio"].n_unique()]
     ]

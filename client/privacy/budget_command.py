@@ -1,7 +1,6 @@
 """``wardlaw client budget``: a site's ledger of privacy."""
 
 import json
-import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +13,7 @@ from client.privacy.limits import ledger_of
 from client.privacy.spending import Limit
 from client.privacy.statement import ledger_statement
 from wardlaw.config import load_site_policy
+from wardlaw.privacy.epsilon import epsilon_json, epsilon_text
 from wardlaw.privacy.events import RELATION, UNIT, Event, PoissonGaussian
 from wardlaw.privacy.statement_text import text_of
 
@@ -94,7 +94,7 @@ def _account(statement: Statement) -> dict[str, Any]:
         "unit": UNIT,
         "relation": RELATION,
         "limit": asdict(statement.limit),
-        "epsilon": _finite(statement.epsilon),
+        "epsilon": epsilon_json(statement.epsilon),
         "left": statement.left,
         "spent": [
             {
@@ -102,7 +102,7 @@ def _account(statement: Statement) -> dict[str, Any]:
                 "rounds": spending.rounds,
                 "unfinished": spending.unfinished,
                 "events": [event.to_json() for event in spending.events],
-                "epsilon_so_far": _finite(spending.epsilon),
+                "epsilon_so_far": epsilon_json(spending.epsilon),
             }
             for spending in statement.spendings
         ],
@@ -112,23 +112,18 @@ def _account(statement: Statement) -> dict[str, Any]:
     }
 
 
-def _finite(epsilon: float) -> float | None:
-    """JSON has no infinity: null says that the noise promises nothing."""
-    return epsilon if math.isfinite(epsilon) else None
-
-
 def _told(statement: Statement) -> str:
     limit = statement.limit
     lines = [
         f"site        {statement.site}",
         f"unit        {UNIT}",
         f"neighbours  {RELATION}",
-        f"epsilon     {statement.epsilon:.4f} at delta {limit.delta:.3g}",
+        f"epsilon     {epsilon_text(statement.epsilon, '.4f')} at delta {limit.delta:.3g}",
         f"limit       {'none: nothing is refused' if limit.epsilon is None else f'{limit.epsilon:g}'}",
         *([] if statement.left is None else [f"left        {statement.left:.4f}"]),
     ]
     if statement.spendings:
-        lines += ["", "run or release    rounds  unfinished  epsilon so far  events"]
+        lines += ["", "run or release    rounds  unfinished    epsilon so far  events"]
         lines += [_row(spending) for spending in statement.spendings]
     if statement.uncovered:
         lines += ["", "Released, and covered by no epsilon:"]
@@ -140,7 +135,7 @@ def _row(spending: Spending) -> str:
     events = "; ".join(map(_event, spending.events))
     return (
         f"{spending.name[:16]:16}  {spending.rounds:6d}  {spending.unfinished:10d}"
-        f"  {spending.epsilon:14.4f}  {events}"
+        f"  {epsilon_text(spending.epsilon, '.4f'):>16}  {events}"
     )
 
 

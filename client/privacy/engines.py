@@ -18,10 +18,20 @@ ENGINES = {
 
 def engine_of(config: RunConfig) -> Engine:
     """What computes clipped gradients in a run."""
+    return engine_named(engine_name(config))
+
+
+def engine_name(config: RunConfig) -> str:
+    """Name of a run's engine in ``ENGINES``."""
     wanted = config.privacy.engine
     if wanted == "auto":
         # Within compiled blocks layers cannot be watched.
         wanted = "loop" if config.train.compile else "batched"
-    module, name = ENGINES[f"batched {config.model.reads}" if wanted == "batched" else wanted]
+    return f"batched {config.model.reads}" if wanted == "batched" else wanted
+
+
+def engine_named(engine_name: str) -> Engine:
+    """Load an engine."""
+    module, name = ENGINES[engine_name]
     engine: Engine = getattr(import_module(module), name)
     return engine

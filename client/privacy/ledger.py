@@ -36,6 +36,7 @@ from client.privacy.spending import (
     reservations,
 )
 from wardlaw.errors import BudgetError, LedgerError
+from wardlaw.privacy.epsilon import epsilon_text
 from wardlaw.privacy.events import RELATION, UNIT, Event, merge
 
 
@@ -208,7 +209,8 @@ class Ledger:
         cost = epsilon_of(merge((*events_of(entries), *more)), self.limit.delta)
         if cost > self.limit.epsilon:
             raise BudgetError(
-                f"it would bring the site to epsilon {cost:.4g}, above its limit of {self.limit.epsilon:g}",
+                f"it would bring the site to epsilon {epsilon_text(cost)}, above its limit of "
+                f"{self.limit.epsilon:g}",
                 where=str(self.state / CHAIN_FILE),
                 remedy="See `wardlaw client budget show`; only the site's own site.toml can raise the limit",
             )

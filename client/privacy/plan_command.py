@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from wardlaw.errors import ConfigError
+from wardlaw.privacy.epsilon import epsilon_json, epsilon_text
 from wardlaw.privacy.events import ACCOUNTANT, RELATION, UNIT
 from wardlaw.privacy.plan import Plan
 
@@ -83,14 +84,13 @@ def _account(plan: Plan) -> dict[str, Any]:
         "sampling_rate": plan.sampling_rate,
         "noise_multiplier": plan.noise_multiplier,
         "noise_batch_ratio": plan.noise_batch_ratio,
-        # JSON has no infinity: null says that the noise promises nothing.
-        "epsilon": plan.epsilon if math.isfinite(plan.epsilon) else None,
+        "epsilon": epsilon_json(plan.epsilon),
     }
 
 
 def _told(plan: Plan, others: tuple[Plan, ...], delta_chosen: str) -> str:
     lines = [
-        f"epsilon           {plan.epsilon:.4f}",
+        f"epsilon           {epsilon_text(plan.epsilon, '.4f')}",
         f"delta             {plan.delta:.3g} ({delta_chosen})",
         f"noise multiplier  {plan.noise_multiplier:.4f}",
         f"noise-batch ratio {plan.noise_batch_ratio:.3g}",

@@ -8,7 +8,7 @@ from client.privacy.ledger import Ledger
 from client.privacy.spending import RELEASED, RESERVED, epsilon_of, events_of
 from wardlaw.errors import LedgerError
 from wardlaw.privacy.events import ACCOUNTANT, merge
-from wardlaw.privacy.run_statement import DP_SGD, POISSON, finite
+from wardlaw.privacy.run_statement import DP_SGD, POISSON
 from wardlaw.privacy.statement import PrivacyStatement, Release, SiteShare, site_share, summed_releases
 
 MODEL = "model after a round"
@@ -16,6 +16,7 @@ MODEL = "model after a round"
 NOT_COVERED = (
     "What is said above not to be covered, and whatever the ledger was never told of: training without "
     "privacy, a vocabulary's counts.",
+    "Whether the coordinator saw the site's updates one by one: the ledger does not note how they were sent.",
     "How many train patients the site has is taken as public by the epsilon; the ledger does not note it.",
     "A person in two hospitals is two patients, and has less protection than one.",
     "Who has the site's secret can take the noise away, and write another history.",
@@ -72,8 +73,8 @@ def run_share(ledger: Ledger, run: str, delta: float, patients: int | None = Non
     return site_share(
         ledger.site,
         events,
-        epsilon=finite(epsilon_of(events, delta)),
-        ledger_epsilon=finite(epsilon_of(merge(events_of(entries)), delta)),
+        epsilon=epsilon_of(events, delta),
+        ledger_epsilon=epsilon_of(merge(events_of(entries)), delta),
         patients=patients,
     )
 

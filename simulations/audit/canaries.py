@@ -1,84 +1,70 @@
 """Gradient canaries: patients whose whole gradient lies along a direction of their own.
 
 Nasr et al., arXiv 2302.07956, section 5 (Dirac canaries). An attacker who sees every noisy gradient, as a
-coordinator does, and knows each canary's direction learns no more of it than its coordinate. The
-directions are orthogonal, so the canaries of one run are independent trials of the whole mechanism: it
-does not matter to a canary which others take part.
+coordinator does, and knows each canary's direction learns no more of it than its product with that direction.
+No two canaries' gradients share a coordinate, so the canaries of one run are independent trials of the whole
+mechanism: it does not matter to a canary which others take part.
 """
 
-import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from client.privacy.draw import PoissonDraws
 from client.training.gradient import Gradient
-from models.model import Model, ParameterGroup
+from models.model import Batch, Model
 
 
-@dataclass(frozen=True)
-class Canary:
-    """All that one patient contributes: which canary it is."""
+class Canaries(ABC):
+    """m canaries, and a model on which they have such gradients, of one length and always the same.
 
-    index: int
-    token_count: int = 1
-
-    def to(self, device: torch.device | str) -> Self:
-        """Itself, an index has no device."""
-        return self
-
-
-class CanaryModel(Model):
-    """A loss whose gradient is, for each canary, one coordinate of each of two tensors.
-
-    Half of a canary's gradient is in each, so that clipping tensor by tensor, or noise for one of
-    them alone, shows.
-
-    Parameters
+    Attributes
     ----------
-    canaries : int
-    length : float
-        L2 norm of a canary's gradient. Above the clipping norm it tests the clipping, too.
+    model : Model
+        Its weights are never moved.
+    count : int
+        m.
     """
 
-    def __init__(self, canaries: int, length: float) -> None:
-        super().__init__()
-        self.length = length
-        self.first = nn.Parameter(torch.zeros(canaries))
-        self.second = nn.Parameter(torch.zeros(canaries))
+    def __init__(self, model: Model, count: int) -> None:
+        self.model, self.count = model, count
+        for loss in self.summed_losses():
+            loss.backward()  # type: ignore[no-untyped-call]
+        self._own = {name: gradient.clone() for name, gradient in self._gradients()}
+        self._lengths = self._by_canary({name: own.double() ** 2 for name, own in self._own.items()}) ** 0.5
 
-    def loss(self, batch: Canary) -> Tensor:
-        """Linear in the weights: its gradient never changes."""
-        return self.length / math.sqrt(2) * (self.first[batch.index] + self.second[batch.index])
+    @property
+    def length(self) -> float:
+        """L2 norm of each canary's gradient."""
+        return float(self._lengths[0])
 
-    def along_canaries(self) -> NDArray[np.float64]:
-        """Product of the gradient with each canary's direction, (canaries,)."""
-        assert self.first.grad is not None
-        assert self.second.grad is not None
-        return (self.first.grad.double() + self.second.grad.double()).div(math.sqrt(2)).numpy()
+    @abstractmethod
+    def patient(self, index: int) -> Batch:
+        """All that one canary contributes to a step."""
 
-    def training_flops(self, batch: Canary) -> float:
-        """None that are worth counting."""
-        return 0.0
+    @abstractmethod
+    def shares(self, name: str, values: Tensor) -> Tensor:
+        """Sums over each canary's own coordinates of a parameter, (m,)."""
 
-    def parameter_groups(self, optimiser: str) -> list[ParameterGroup]:
-        """Both tensors."""
-        group = ParameterGroup(
-            name="canaries", params=list(self.parameters()), lr_multiplier=1.0, weight_decay_multiplier=0.0
-        )
-        return [group]
+    def summed_losses(self) -> Sequence[Tensor]:
+        """Each canary's loss, all of which are added up."""
+        return [self.model.loss(self.patient(index)) for index in range(self.count)]
 
-    def compile_blocks(self) -> None:
-        """Nothing is worth it."""
+    def along(self) -> NDArray[np.float64]:
+        """Product of the model's gradient with each canary's direction, (m,)."""
+        products = {name: gradient.double() * self._own[name] for name, gradient in self._gradients()}
+        return self._by_canary(products) / self._lengths
 
-    def description(self, context: int) -> dict[str, Any]:
-        """Its two numbers."""
-        return {"model_type": "canaries", "canaries": len(self.first), "length": self.length}
+    def _gradients(self) -> list[tuple[str, Tensor]]:
+        found = [(name, weight.grad) for name, weight in self.model.named_parameters()]
+        return [(name, gradient) for name, gradient in found if gradient is not None]
+
+    def _by_canary(self, values: dict[str, Tensor]) -> NDArray[np.float64]:
+        summed: Tensor = sum(self.shares(name, value) for name, value in values.items())  # type: ignore[assignment]
+        return summed.cpu().numpy()
 
 
 class CanaryStream:
@@ -86,13 +72,15 @@ class CanaryStream:
 
     Parameters
     ----------
+    canaries : Canaries
     members : sequence of int
     sampling_rate : float
     key : bytes of length 32
     """
 
-    def __init__(self, members: Sequence[int], sampling_rate: float, key: bytes) -> None:
+    def __init__(self, canaries: Canaries, members: Sequence[int], sampling_rate: float, key: bytes) -> None:
         self.name = "canaries"
+        self.canaries = canaries
         self.members = members
         self.patients = len(members)
         self.unique_tokens = len(members)
@@ -100,30 +88,34 @@ class CanaryStream:
         self.expected_tokens = sampling_rate * self.patients
         self.key = key
 
-    def draw(self, step: int) -> tuple[Canary, ...]:
+    def places(self, step: int) -> list[int]:
+        """Places among the members of those whom a step draws."""
+        places: list[int] = PoissonDraws(self.patients, self.sampling_rate, self.key).members(step).tolist()
+        return places
+
+    def draw(self, step: int) -> tuple[Batch, ...]:
         """Members of a step."""
-        drawn = PoissonDraws(self.patients, self.sampling_rate, self.key).members(step)
-        return tuple(Canary(self.members[place]) for place in drawn)
+        return tuple(self.canaries.patient(self.members[place]) for place in self.places(step))
 
 
-def observe(gradient: Gradient, model: CanaryModel, steps: int, unit: float) -> NDArray[np.float64]:
+def observe(gradient: Gradient, canaries: Canaries, steps: int, unit: float) -> NDArray[np.float64]:
     """What an attacker sees of each canary at each step, (steps, canaries).
 
     Parameters
     ----------
     gradient : Gradient
         The mechanism under audit, from draws to noise.
-    model : CanaryModel
+    canaries : Canaries
     steps : int
     unit : float
         What one clipped patient adds to a released gradient, C over the expected batch: a canary that was
         drawn shows 1, and noise of standard deviation sigma.
     """
-    seen = np.empty((steps, len(model.first)))
+    seen = np.empty((steps, canaries.count))
     for step in range(steps):
-        model.zero_grad(set_to_none=True)
-        gradient(model, step)
-        seen[step] = model.along_canaries() / unit
+        canaries.model.zero_grad(set_to_none=True)
+        gradient(canaries.model, step)
+        seen[step] = canaries.along() / unit
     return seen
 
 

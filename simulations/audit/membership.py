@@ -11,7 +11,7 @@ from scipy import stats
 from torch import Tensor
 
 from simulations.audit.bounds import binomial_lower, binomial_upper
-from wardlaw.privacy.statement import AttackFigures
+from wardlaw.privacy.audits import AttackFigures
 
 Scores = NDArray[np.float64]
 

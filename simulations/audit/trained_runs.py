@@ -22,7 +22,8 @@ from simulations.federation_folder import participating_policies
 from simulations.privacy_record import state_privacy
 from wardlaw.config import RunConfig
 from wardlaw.files import write_text_atomically
-from wardlaw.privacy.statement import Attack, Audit, Presence, PrivacyStatement
+from wardlaw.privacy.audits import Attack, Audit, Presence
+from wardlaw.privacy.statement import PrivacyStatement
 from wardlaw.privacy.statement_files import load_statement, save_statement
 from wardlaw.records import RunRecord
 from wardlaw.seeds import generator

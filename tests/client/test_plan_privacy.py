@@ -57,9 +57,11 @@ def test_alternatives_are_a_table_at_equal_epsilon():
     assert len(lines[lines.index("At equal epsilon:") + 2 :]) == len(rows)
 
 
-def test_noise_that_promises_nothing_is_infinity():
-    assert figures(*SITE, "--noise", 1e-4)["epsilon"] is None
-    assert told(*SITE, "--noise", 1e-4).splitlines()[0].split() == ["epsilon", "inf"]
+def test_noise_that_promises_nothing_is_more_than_a_number():
+    assert figures(*SITE, "--noise", 1e-4)["epsilon"] == "more than 500"
+    assert told(*SITE, "--noise", 1e-4).splitlines()[0].split(maxsplit=1) == ["epsilon", "more than 500"]
+    with pytest.raises(ConfigError, match="no noise is planned for an epsilon of more than 500"):
+        told(*SITE, "--noise", 1e-4, "--alternatives")
 
 
 @pytest.mark.parametrize(

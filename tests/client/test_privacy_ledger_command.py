@@ -79,12 +79,14 @@ def test_a_fresh_ledger_has_spent_nothing_and_may_have_no_limit(site):
     assert "limit       none" in told("show", "--site", site)
 
 
-def test_noise_that_promises_nothing_is_null(site):
+def test_noise_that_promises_nothing_is_more_than_a_number(site):
     told("open", "--site", site, "--delta", 1e-6)
     Ledger.load(site.parent / "state", "ward").release("count", Gaussian(noise_multiplier=1e-4))
     account = json.loads(told("show", "--site", site, "--json"))
-    assert account["epsilon"] is None
-    assert "epsilon     inf" in told("show", "--site", site)
+    assert account["epsilon"] == account["spent"][0]["epsilon_so_far"] == "more than 500"
+    text = told("show", "--site", site)
+    assert "epsilon     more than 500 at" in text
+    assert "inf" not in text
 
 
 def test_an_older_copy_is_known_by_a_head_kept_elsewhere(used):

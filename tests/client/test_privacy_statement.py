@@ -1,5 +1,7 @@
 """``wardlaw client budget statement``: a page from the ledger alone."""
 
+import math
+
 import pytest
 from typer.testing import CliRunner
 
@@ -93,4 +95,4 @@ def test_an_unused_ledger_cost_nothing(tmp_path):
 def test_noise_of_no_use_has_no_epsilon(tmp_path):
     ledger = Ledger.open(tmp_path, "ward", Limit(None, DELTA))
     ledger.reserve("aa", 1, "x", PoissonGaussian(0.5, 1e-4, 10))
-    assert run_share(ledger, "aa", DELTA).epsilon is None
+    assert run_share(ledger, "aa", DELTA).epsilon == math.inf

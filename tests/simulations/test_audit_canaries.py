@@ -3,29 +3,50 @@ import pytest
 from scipy import stats
 
 from client.privacy.clipping import Clipping
-from client.privacy.patient_loop import patient_loop
-from simulations.audit.canaries import Canary, CanaryModel, CanaryStream, log_likelihood_ratios, observe
+from client.privacy.engines import engine_named
+from simulations.audit.canaries import CanaryStream, log_likelihood_ratios, observe
+from simulations.audit.canary_models import canaries_for
 from simulations.audit.one_run import Audit, private_gradient
 
-
-def test_canaries_have_orthogonal_gradients_of_the_length_asked_for() -> None:
-    model = CanaryModel(5, length=4.0)
-    known = patient_loop(model, [Canary(1), Canary(3), Canary(3)], Clipping(norm=100.0))
-    assert known.norms.tolist() == pytest.approx([4.0] * 3)
-    assert model.along_canaries() == pytest.approx([0, 4, 0, 8, 0])
+ENGINES = ("loop", "batched ecg", "batched ehr", "hooks", "ghost", "fast-gradient")
 
 
-def test_a_drawn_canary_shows_one_unit_of_noise_multiplier_sigma() -> None:
-    audit = Audit(canaries=400, sampling_rate=0.3, noise_multiplier=0.05, steps=6, seed=1)
-    stream = CanaryStream(range(0, 400, 2), audit.sampling_rate, audit.key)
-    unit = audit.section.clip_norm / audit.section.patients
-    seen = observe(private_gradient(audit, stream), CanaryModel(400, 4.0), audit.steps, unit)
+@pytest.mark.filterwarnings("ignore:Full backward hook")
+@pytest.mark.parametrize("engine", ENGINES)
+def test_canaries_have_orthogonal_gradients_of_one_length(engine: str) -> None:
+    canaries = canaries_for(engine, 12, "cpu")
+    canaries.model.zero_grad(set_to_none=True)
+    patients = [canaries.patient(index) for index in (1, 3, 3)]
+    known = engine_named(engine)(canaries.model, patients, Clipping(norm=1000.0))
+    assert known.norms.tolist() == pytest.approx([canaries.length] * 3)
+    unit = np.zeros(12)
+    unit[[1, 3]] = canaries.length, 2 * canaries.length
+    assert canaries.along() == pytest.approx(unit, abs=1e-4 * canaries.length)
+
+
+def test_a_decoders_canary_lies_in_all_kinds_of_its_layers() -> None:
+    # Else an engine that forgets one of them would pass.
+    canaries = canaries_for("batched ehr", 12, "cpu")
+    norms = {name: float(own.norm()) for name, own in canaries._own.items()}
+    assert set(norms) == {"model.embed_tokens.weight", "model.norm.weight", "lm_head.weight"}
+    assert min(norms.values()) > 0.3 * max(norms.values())
+
+
+@pytest.mark.parametrize("engine", ["loop", "batched ehr", "batched ecg"])
+def test_a_drawn_canary_shows_one_unit_of_noise_multiplier_sigma(engine: str) -> None:
+    audit = Audit(400, sampling_rate=0.3, noise_multiplier=0.05, steps=6, seed=1, engine=engine)
+    canaries = canaries_for(engine, 400, "cpu")
+    stream = CanaryStream(canaries, range(0, 400, 2), audit.sampling_rate, audit.key)
+    section = audit.section(canaries)
+    seen = observe(
+        private_gradient(audit, stream), canaries, audit.steps, section.clip_norm / section.patients
+    )
     drawn = np.zeros_like(seen)
     for step in range(audit.steps):
-        drawn[step, [canary.index for canary in stream.draw(step)]] = 1
+        drawn[step, [2 * place for place in stream.places(step)]] = 1
     noise = seen - drawn
-    assert abs(noise).max() < 5 * 0.05
-    assert noise.std() == pytest.approx(0.05, rel=0.05)
+    assert abs(noise).max() < 5.5 * 0.05
+    assert noise.std() == pytest.approx(0.05, rel=0.1)
     assert 0.2 < drawn[:, ::2].mean() < 0.4
 
 

@@ -24,7 +24,7 @@ from simulations.runner import run_once
 from tests.noise_ecg import noise_shard
 from wardlaw.config import from_flat
 from wardlaw.errors import RecordError
-from wardlaw.privacy.statement import Audit
+from wardlaw.privacy.audits import Audit
 from wardlaw.privacy.statement_files import load_statement
 from wardlaw.records import load_record
 

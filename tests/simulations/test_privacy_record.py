@@ -1,5 +1,7 @@
 """The statement of privacy beside a simulated run's record."""
 
+import math
+
 import pytest
 
 from client.privacy.ledger import Ledger
@@ -69,6 +71,8 @@ def test_a_federated_runs_epsilon_is_the_accountants_on_its_ledgers_events(feder
         "num-examples and expected tokens": (2, False),
         "loss and counts of held_out": (2, False),
     }
+    assert (statement.coordinator.sees, statement.coordinator.sites) == ("updates", 2)
+    assert statement.implementation.engine == "batched ehr"
 
 
 @pytest.mark.parametrize(
@@ -83,13 +87,14 @@ def test_training_without_ledgers_is_priced_by_its_settings(federation, tmp_path
     assert statement.epsilon == epsilon([PoissonGaussian(PATIENTS / n, SIGMA, STEPS)], DELTA)
     assert statement.sites[0].ledger_epsilon is None
     assert any("follow from the run's settings" in sentence for sentence in statement.not_covered)
+    assert statement.coordinator is None
 
 
 def test_noise_of_zero_is_no_promise(federation, tmp_path):
     config = config_of(federation, PRIVATE | {"run.topology": "centralised", "privacy.noise-multiplier": 0.0})
     folder = run_topology(config, tmp_path)
-    assert load_statement(folder).epsilon is None
-    assert "Read it as no promise" in (folder / "privacy.txt").read_text()
+    assert load_statement(folder).epsilon == math.inf
+    assert "Epsilon more than 500" in (folder / "privacy.txt").read_text()
 
 
 def test_a_run_without_privacy_has_its_statement_too(federation, tmp_path):

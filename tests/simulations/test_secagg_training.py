@@ -18,6 +18,7 @@ from tests.noise_ecg import noise_shard, small_run
 from wardlaw import protocol
 from wardlaw.config import from_flat
 from wardlaw.errors import PolicyError, RoundError
+from wardlaw.privacy.statement_files import load_statement
 from wardlaw.records import load_record
 
 SITES, CONTEXT, LOCAL_STEPS = "abcd", 256, 2
@@ -73,6 +74,7 @@ def set_policy(federation, site, line):
 def test_a_run_on_sums_is_the_plain_run_to_its_bound(federation, tmp_path):
     secure = run_in_process(config_of(federation), tmp_path / "secure")
     plain = run_in_process(config_of(federation, {}), tmp_path / "plain")
+    assert load_statement(plain).coordinator.sees == "updates"
     (row,) = rounds(secure).iter_rows(named=True)
     for name, expected in weights(plain).items():
         # Half a unit in the last place of each float32, beside the mean's own error.
@@ -95,6 +97,8 @@ def test_a_site_that_does_not_train_is_lost_and_the_others_go_on(federation, tmp
     secure = run_in_process(config_of(federation), tmp_path / "secure")
     (row,) = rounds(secure).iter_rows(named=True)
     assert (row["sites"], row["rejected"]) == (["a", "b", "d"], ["c: refused"])
+    seen = load_statement(secure).coordinator
+    assert (seen.sees, seen.sites, seen.least_summed, seen.fewest_summed) == ("sums", 4, 3, 3)
     plain = run_in_process(config_of(federation, {}), tmp_path / "plain")
     for name, expected in weights(plain).items():
         bound = row["quantisation_error"] + 2 * np.spacing(np.abs(expected).max(initial=1e-30))

@@ -56,11 +56,8 @@ def test_what_another_room_reads_has_the_agreed_names():
     assert fields["delta"] == 1e-6
     assert fields["noise_batch_ratio"] == 1.5 / 48
     assert fields["stands_for"] == 1
-    assert {name: fields[name] for name in ("stands_for_epsilon", "audit", "server")} == {
-        "stands_for_epsilon": None,
-        "audit": None,
-        "server": None,
-    }
+    absent = ("stands_for_epsilon", "server", "implementation", "mechanism_audit", "audit")
+    assert [fields[name] for name in absent] == [None] * 5
     site = fields["sites"][0]
     assert [site[name] for name in ("site", "patients", "sampling_rate", "noise_multiplier", "steps")] == [
         "a",
@@ -77,11 +74,13 @@ def test_steps_that_differ_have_no_one_rate():
     assert (share.sampling_rate, share.noise_multiplier, share.steps) == (None, None, 35)
 
 
-@pytest.mark.parametrize(
-    ("epsilons", "largest"), [([1.0, 3.0], 3.0), ([1.0, None], None), ([], None), ([0.0], 0.0)]
-)
-def test_a_site_without_a_bound_leaves_the_run_without_one(epsilons, largest):
-    assert largest_epsilon(epsilons) == largest
+def test_a_site_beyond_all_numbers_leaves_the_run_beyond_them():
+    def shares(*epsilons):
+        return [site_share("a", [STEPS], epsilon=epsilon) for epsilon in epsilons]
+
+    assert largest_epsilon(shares(1.0, 3.0)) == 3
+    assert largest_epsilon(shares(1.0, math.inf)) == math.inf
+    assert largest_epsilon([]) is None
 
 
 def test_releases_of_one_name_are_counted_together_unless_only_one_is_covered():
@@ -110,10 +109,27 @@ def test_the_page_says_what_the_json_says():
     assert all(len(line) <= 130 for line in text.splitlines())
 
 
-def test_no_bound_is_no_promise():
-    text = text_of(private_statement(sites=[site_share("a", [STEPS], epsilon=None)]))
-    assert "No epsilon: the noise is too small" in text
-    assert "no bound" in text
+def test_an_epsilon_beyond_all_numbers_is_told_in_the_same_words_everywhere(tmp_path):
+    share = site_share("a", [STEPS], epsilon=math.inf, ledger_epsilon=math.inf)
+    statement = private_statement(sites=[share], stands_for_epsilon=math.inf)
+    text = text_of(statement)
+    assert "Epsilon more than 500 at delta 1e-06. The noise is too small" in " ".join(text.split())
+    assert "read it as no promise" in " ".join(text.split())
+    (row,) = (line for line in text.splitlines() if line.strip().startswith("a  "))
+    assert row.count("more than 500") == 2
+    fields = json.loads(statement.to_json())
+    assert fields["epsilon"] == fields["stands_for_epsilon"] == "more than 500"
+    assert fields["sites"][0]["epsilon"] == fields["sites"][0]["ledger_epsilon"] == "more than 500"
+    save_statement(tmp_path, statement)
+    assert load_statement(tmp_path) == statement
+
+
+def test_a_number_that_is_no_epsilon_is_refused(tmp_path):
+    fields = json.loads(private_statement().to_json())
+    for wrong in (-1.0, "more than 9", "nan"):
+        (tmp_path / STATEMENT_FILE).write_text(json.dumps(fields | {"epsilon": wrong}))
+        with pytest.raises(RecordError, match="not a statement of privacy: epsilon"):
+            load_statement(tmp_path)
 
 
 def test_a_run_without_privacy_says_that_it_promises_nothing():
@@ -148,12 +164,49 @@ def test_hiding_sites_is_a_part_of_its_own():
     config = from_flat(CLIPPED)
     server = server_share(config, rows)
     assert (server.epsilon, server.releases, server.delta, server.noise_multiplier) == (2.5, 2, 1e-3, 2.0)
-    text = text_of(run_statement(config, synthetic=True, server=server))
+    text = text_of(run_statement(config, synthetic=True, rounds=rows))
     assert "Nothing, of any patient" in text
     assert "2.5 at delta 0.001 for 2 models" in text
     assert server_share(config, []).epsilon == 0
     assert server_share(RunConfig(), rows) is None
     assert server_share(from_flat(CLIPPED | {"run.topology": "centralised"}), rows) is None
+
+
+FEDERATED = {"federation.replicas": 6, "train.batch-tokens": 6144, "train.tokens": 61_440}
+SUMS = FEDERATED | {"strategy.weighting": "uniform", "secagg.enabled": True}
+ROUNDS = [
+    {"sites": ["a", "b", "c", "d", "e"], "summed_weight": 5.0},
+    {"sites": ["a", "b", "c", "d"], "summed_weight": 4.0},
+    {"sites": [], "summed_weight": None},
+]
+
+
+def told_of_coordinator(settings, rounds=()):
+    statement = run_statement(from_flat(settings), synthetic=True, rounds=rounds)
+    return statement.coordinator, " ".join(text_of(statement).split())
+
+
+@pytest.mark.parametrize("private", [{}, PRIVATE])
+def test_secure_aggregation_is_named_with_the_least_that_is_summed_and_what_it_leaves_open(private):
+    seen, text = told_of_coordinator(SUMS | private, ROUNDS)
+    assert (seen.sees, seen.sites, seen.least_summed, seen.fewest_summed) == ("sums", 6, 4, 4)
+    assert (seen.neighbours, seen.threshold, seen.noise_multiplier) == (5, 3, None)
+    assert seen.adds_to_epsilon is False
+    assert "5 neighbours, threshold 3). The smallest sum of this run had 4 of 6." in text
+    assert "adds nothing to what is promised above" in text
+    for left_open in ("The sum itself", "their own updates taken off", "names no peers", "can be subtracted"):
+        assert left_open in text
+    assert told_of_coordinator(SUMS)[0].fewest_summed is None
+    assert "smallest sum" not in told_of_coordinator(SUMS)[1]
+
+
+def test_noise_of_all_sites_together_has_no_epsilon_but_makes_sums_larger():
+    noisy = SUMS | {"secagg.noise-multiplier": 2.0, "secagg.dropouts": 1, "secagg.norm-bound": 1.0}
+    seen, text = told_of_coordinator(noisy)
+    # Sites help to lay no sum open from which more than one of six is lost.
+    assert (seen.least_summed, seen.noise_multiplier) == (5, 2.0)
+    assert "no epsilon that could be stated" in text
+    assert run_statement(from_flat(noisy), synthetic=True).epsilon is None
 
 
 def test_standing_for_another_run_changes_no_older_fingerprint():

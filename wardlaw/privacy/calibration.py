@@ -8,7 +8,7 @@ from scipy.optimize import brentq
 
 from wardlaw.errors import ConfigError
 from wardlaw.privacy.accountant import TOLERANCE, epsilon, epsilon_on, first_interval
-from wardlaw.privacy.epsilon import LARGEST
+from wardlaw.privacy.epsilon import LARGEST, epsilon_text
 from wardlaw.privacy.events import PoissonGaussian
 from wardlaw.privacy.plan import Plan
 
@@ -68,7 +68,9 @@ def _calibrate(target: float, delta: float, sampling_rate: float, steps: int) ->
     interval; the accountant's own value corrects it for the next try, if there has to be one.
     """
     if not 0 < target <= LARGEST:
-        raise ConfigError(f"no noise is planned for an epsilon of {target:g}", remedy="Ask for 0.1 to 10")
+        raise ConfigError(
+            f"no noise is planned for an epsilon of {epsilon_text(target, 'g')}", remedy="Ask for 0.1 to 10"
+        )
 
     def events(noise: float) -> tuple[PoissonGaussian]:
         return (PoissonGaussian(sampling_rate, noise, steps),)

@@ -4,10 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from wardlaw.config import RunConfig
+from wardlaw.privacy.audits import Implementation
+from wardlaw.privacy.coordinator import coordinator_of
 from wardlaw.privacy.events import ACCOUNTANT
 from wardlaw.privacy.statement import (
     Basis,
-    Coordinator,
     PrivacyStatement,
     Release,
     ServerShare,
@@ -28,7 +29,8 @@ def run_statement(
     sites: Sequence[SiteShare] = (),
     releases: Sequence[Release] = (),
     stands_for_epsilon: float | None = None,
-    server: ServerShare | None = None,
+    rounds: Sequence[Mapping[str, Any]] = (),
+    implementation: Implementation | None = None,
 ) -> PrivacyStatement:
     """Statement of a run, private or not.
 
@@ -41,10 +43,13 @@ def run_statement(
     sites, releases : sequence
         Of a private run, where known.
     stands_for_epsilon : float, optional
-    server : ServerShare, optional
-        ``server_share`` of a client-level strategy.
+    rounds : sequence of mapping
+        Rows of ``wardlaw.records.ROUND_SCHEMA``, in order, of a federated run.
+    implementation : Implementation, optional
+        Of a private run, where known.
     """
     privacy = config.privacy
+    server, coordinator = server_share(config, rounds), coordinator_of(config, rounds)
     if not privacy.private:
         return PrivacyStatement(
             run=config.fingerprint,
@@ -55,7 +60,7 @@ def run_statement(
             sampling=SHUFFLED,
             not_covered=("Everything that was released: models, losses, counts of tokens and patients.",),
             server=server,
-            coordinator=coordinator_of(config),
+            coordinator=coordinator,
         )
     return PrivacyStatement(
         run=config.fingerprint,
@@ -65,7 +70,7 @@ def run_statement(
         mechanism=DP_SGD,
         sampling=f"{POISSON}, {privacy.patients} of a site's patients on average",
         accountant=ACCOUNTANT,
-        epsilon=largest_epsilon([share.epsilon for share in sites]),
+        epsilon=largest_epsilon(sites),
         delta=privacy.delta,
         noise_multiplier=privacy.noise_multiplier,
         noise_batch_ratio=privacy.noise_batch_ratio,
@@ -77,7 +82,8 @@ def run_statement(
         stands_for=privacy.stands_for,
         stands_for_epsilon=stands_for_epsilon,
         server=server,
-        coordinator=coordinator_of(config),
+        coordinator=coordinator,
+        implementation=implementation,
     )
 
 
@@ -110,26 +116,6 @@ def not_covered(config: RunConfig, basis: Basis) -> tuple[str, ...]:
     )
 
 
-def coordinator_of(config: RunConfig) -> Coordinator | None:
-    """What a run's coordinator sees; None if the run is not federated."""
-    if config.run.topology != "federated":
-        return None
-    if not config.secagg.enabled:
-        return Coordinator(sees="updates")
-    noise = ("The sites' shares of noise (secagg.noise-multiplier) have no epsilon that could be stated.",)
-    return Coordinator(
-        sees="sums",
-        # A site is masked by ``threshold`` neighbours at the least, all of whom are summed with it.
-        least_summed=config.secagg.threshold + 1,
-        not_covered=(
-            "The sum itself, which can tell of a patient, and the models made from it.",
-            "A site from all others of its sum together: their own updates taken off leave its own.",
-            "A site whose site.toml names no peers takes the server's word for who the others are.",
-            *(noise if config.secagg.noise_multiplier else ()),
-        ),
-    )
-
-
 def server_share(config: RunConfig, rounds: Iterable[Mapping[str, Any]]) -> ServerShare | None:
     """Client-level part of a run's statement; None if its strategy hides no site.
 
@@ -148,7 +134,7 @@ def server_share(config: RunConfig, rounds: Iterable[Mapping[str, Any]]) -> Serv
         unit="site: all its patients and rounds",
         relation="add or remove one site",
         mechanism=f"{strategy.name}: updates clipped, Gaussian noise on their sum at the server",
-        epsilon=finite(last["client_epsilon"]),
+        epsilon=last["client_epsilon"],
         delta=strategy.delta,
         noise_multiplier=strategy.noise_multiplier,
         clip_norm=strategy.clip_norm,
@@ -162,8 +148,3 @@ def server_share(config: RunConfig, rounds: Iterable[Mapping[str, Any]]) -> Serv
             "other runs at the same sites: each counts its own models only.",
         ),
     )
-
-
-def finite(epsilon: float) -> float | None:
-    """JSON has no infinity: None says that the noise promises nothing."""
-    return epsilon if epsilon < float("inf") else None

@@ -4,20 +4,18 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from wardlaw.privacy.audits import Audit, Implementation, MechanismAudit
+from wardlaw.privacy.coordinator import Coordinator
+from wardlaw.privacy.epsilon import Epsilon
 from wardlaw.privacy.events import RELATION, UNIT, Event, PoissonGaussian
+from wardlaw.privacy.part import Part
 
 Basis = Literal["nothing", "ledgers", "settings", "elsewhere"]
 
 
-class _Part(BaseModel):
-    """Frozen; a field of a later version is passed over."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
-
-
-class SiteShare(_Part):
+class SiteShare(Part):
     """What the patients of one site paid.
 
     Attributes
@@ -32,11 +30,11 @@ class SiteShare(_Part):
         q and sigma, if the site's steps were all alike.
     steps : int
         T: private steps.
-    epsilon : float or None
-        Of the events; None if the noise is too small for any bound of use.
+    epsilon : float
+        Of the events.
     ledger_epsilon : float or None
         Of all that the site's ledger held when this was written, whatever run asked for it; None without
-        a ledger, or as for ``epsilon``.
+        a ledger.
     """
 
     site: str
@@ -45,11 +43,11 @@ class SiteShare(_Part):
     sampling_rate: float | None = None
     noise_multiplier: float | None = None
     steps: int = 0
-    epsilon: float | None = None
-    ledger_epsilon: float | None = None
+    epsilon: Epsilon
+    ledger_epsilon: Epsilon | None = None
 
 
-class Release(_Part):
+class Release(Part):
     """Something that left, how often, and whether epsilon covers it."""
 
     name: str
@@ -57,13 +55,13 @@ class Release(_Part):
     covered: bool
 
 
-class ServerShare(_Part):
+class ServerShare(Part):
     """Client-level privacy: what the global models tell of whether a site took part.
 
     Attributes
     ----------
     unit, relation, mechanism : str
-    epsilon : float or None
+    epsilon : float
         Of all models released so far.
     delta : float
     noise_multiplier : float
@@ -80,7 +78,7 @@ class ServerShare(_Part):
     unit: str
     relation: str
     mechanism: str
-    epsilon: float | None
+    epsilon: Epsilon
     delta: float
     noise_multiplier: float
     clip_norm: float
@@ -90,97 +88,10 @@ class ServerShare(_Part):
     not_covered: tuple[str, ...] = ()
 
 
-class Coordinator(_Part):
-    """What the coordinator sees of the updates of a round.
-
-    Attributes
-    ----------
-    sees : {"updates", "sums"}
-        Each site's update, or only sums of several sites'.
-    least_summed : int or None
-        Fewest sites of a sum.
-    not_covered : tuple of str
-        What such sums do not hide.
-    """
-
-    sees: Literal["updates", "sums"]
-    least_summed: int | None = None
-    not_covered: tuple[str, ...] = ()
-
-
-class AttackFigures(_Part):
-    """How well a score tells members from others.
-
-    Attributes
-    ----------
-    members, others : int
-    auroc : float
-        Probability that a member scores higher, ties counting half; 0.5 is a coin.
-    false_positive_rate : float
-        Share of the others at which the next figure is read. Figures on average hide what an attacker
-        knows for sure of a few (Carlini et al., arXiv 2112.03570, section IV).
-    true_positive_rate, low, high : float
-        Share of members above the threshold, and its 95 % Clopper-Pearson interval for this threshold.
-    resolved : bool
-        Whether there are enough others for the rate: with fewer than 1 / rate of them no
-        other may score above the threshold, which is then that of a larger rate.
-    """
-
-    members: int
-    others: int
-    auroc: float
-    false_positive_rate: float
-    true_positive_rate: float
-    low: float
-    high: float
-    resolved: bool
-
-
-class Attack(AttackFigures):
-    """Membership inference on one final model: members are the patients who were trained on.
-
-    Attributes
-    ----------
-    replica : str
-    epsilon_at_least : float
-        What training has at the least, at the audit's delta: for all models of the run together with 99 %
-        confidence.
-    """
-
-    replica: str
-    epsilon_at_least: float
-
-
-class Presence(_Part):
-    """Whether a model's embedding tells which codes its patients have.
-
-    Attributes
-    ----------
-    replica : str
-    present, absent : int
-        Tokens of the vocabulary that a train patient has, and that none has.
-    auroc : float
-        Of how far a token's row turned in training; 0.5 is a coin.
-    """
-
-    replica: str
-    present: int
-    absent: int
-    auroc: float
-
-
-class Audit(_Part):
-    """What attackers learnt from a run's final models. It bounds nothing from above."""
-
-    unit: str = UNIT
-    score: str = "minus the mean loss of a patient"
-    delta: float
-    attacks: tuple[Attack, ...]
-    presence: tuple[Presence, ...] = ()
-
-
-class PrivacyStatement(_Part):
+class PrivacyStatement(Part):
     """Privacy of one run, or of all runs that a site's ledger knows.
+
+    An epsilon above ``wardlaw.privacy.epsilon.LARGEST`` is infinity, and in JSON "more than 500".
 
     Attributes
     ----------
@@ -194,8 +105,8 @@ class PrivacyStatement(_Part):
     unit, relation, mechanism, sampling : str
     accountant : str or None
     epsilon : float or None
-        The largest of the sites': their patients are different people. None if there is no promise, if
-        it is not known here, or if the noise is too small for any bound of use.
+        The largest of the sites': their patients are different people. None if there is no promise, or if
+        it is not known here.
     delta : float or None
     noise_multiplier, noise_batch_ratio, clip_norm : float or None
         sigma, sigma / B and C; None where unknown.
@@ -208,10 +119,16 @@ class PrivacyStatement(_Part):
         al., arXiv 2210.03403). ``epsilon`` is what the stand-in itself costs.
     stands_for_epsilon : float or None
         What the run that it stands for would cost at the same sites.
+        None where the run is no stand-in, or would draw more patients a step than there are.
     server : ServerShare or None
     coordinator : Coordinator or None
         None if the run has none, or where no run is meant.
+    implementation : Implementation or None
+        What made the private steps, where it is known.
+    mechanism_audit : MechanismAudit or None
+        Of the same implementation.
     audit : Audit or None
+        Of this run's models.
     """
 
     format: Literal["wardlaw-privacy-1"] = "wardlaw-privacy-1"
@@ -224,7 +141,7 @@ class PrivacyStatement(_Part):
     mechanism: str
     sampling: str
     accountant: str | None = None
-    epsilon: float | None = None
+    epsilon: Epsilon | None = None
     delta: float | None = None
     noise_multiplier: float | None = None
     noise_batch_ratio: float | None = None
@@ -234,9 +151,11 @@ class PrivacyStatement(_Part):
     releases: tuple[Release, ...] = ()
     not_covered: tuple[str, ...] = ()
     stands_for: int = 1
-    stands_for_epsilon: float | None = None
+    stands_for_epsilon: Epsilon | None = None
     server: ServerShare | None = None
     coordinator: Coordinator | None = None
+    implementation: Implementation | None = None
+    mechanism_audit: MechanismAudit | None = None
     audit: Audit | None = None
 
     def to_json(self) -> str:
@@ -248,7 +167,7 @@ def site_share(
     site: str,
     events: Sequence[Event],
     *,
-    epsilon: float | None,
+    epsilon: float,
     ledger_epsilon: float | None = None,
     patients: int | None = None,
 ) -> SiteShare:
@@ -267,10 +186,9 @@ def site_share(
     )
 
 
-def largest_epsilon(epsilons: Sequence[float | None]) -> float | None:
-    """Largest epsilon of sites whose patients are different people; None if one of them has no bound."""
-    known = [epsilon for epsilon in epsilons if epsilon is not None]
-    return max(known) if known and len(known) == len(epsilons) else None
+def largest_epsilon(shares: Sequence[SiteShare]) -> float | None:
+    """Largest epsilon of sites whose patients are different people; None where there is no site."""
+    return max((share.epsilon for share in shares), default=None)
 
 
 def summed_releases(releases: Iterable[Release]) -> tuple[Release, ...]:

@@ -4,22 +4,15 @@ import math
 import textwrap
 from collections.abc import Sequence
 
-from wardlaw.privacy.statement import (
-    Attack,
-    Audit,
-    Coordinator,
-    PrivacyStatement,
-    ServerShare,
-    SiteShare,
-    is_refuted,
-)
+from wardlaw.privacy.audit_text import attacks_text, mechanism_text, percent
+from wardlaw.privacy.coordinator import Coordinator
+from wardlaw.privacy.epsilon import epsilon_text
+from wardlaw.privacy.statement import PrivacyStatement, ServerShare, SiteShare
 
 WIDTH = 96
 
 FALSE_ALARMS = 0.001
 """Rate at which an epsilon is said in the words of guesses."""
-
-NO_BOUND = "none: the noise is too small for any bound of use"
 
 
 def text_of(statement: PrivacyStatement) -> str:
@@ -33,7 +26,8 @@ def text_of(statement: PrivacyStatement) -> str:
         ("What is not covered", [f"- {sentence}" for sentence in statement.not_covered]),
         ("What the coordinator sees", _coordinator(statement.coordinator)),
         ("Client-level privacy, at the server", _server(statement.server)),
-        ("What attackers learnt", _audit(statement)),
+        ("Whether the code is what the accountant assumes", mechanism_text(statement)),
+        ("What attackers learnt of the models", attacks_text(statement)),
     ]
     return "\n\n".join(_section(title, paragraphs) for title, paragraphs in sections if paragraphs) + "\n"
 
@@ -92,14 +86,17 @@ def _promise(statement: PrivacyStatement) -> list[str]:
 
 def _epsilon(statement: PrivacyStatement) -> str:
     if statement.epsilon is None or statement.delta is None:
-        return f"No epsilon: {NO_BOUND.removeprefix('none: ')}. Read it as no promise."
-    found = most_found(statement.epsilon, statement.delta)
+        return "No site is known that trained, and so no epsilon."
     largest = ", the largest of the sites'" if len(statement.sites) > 1 else ""
+    told = f"Epsilon {epsilon_text(statement.epsilon)} at delta {statement.delta:.3g}{largest}."
+    if math.isinf(statement.epsilon):
+        return f"{told} The noise is too small to hold any attacker back: read it as no promise."
+    found = most_found(statement.epsilon, statement.delta)
     return (
-        f"Epsilon {statement.epsilon:.4g} at delta {statement.delta:.3g}{largest}. In other words: whoever "
+        f"{told} In other words: whoever "
         "sees everything that epsilon covers and guesses of a patient whether he was there, wrongly of "
-        f"at most 1 in {1 / FALSE_ALARMS:.0f} who were not, is right of at most {_percent(found)} of those "
-        f"who were. A blind guess is right of {_percent(FALSE_ALARMS)}."
+        f"at most 1 in {1 / FALSE_ALARMS:.0f} who were not, is right of at most {percent(found)} of those "
+        f"who were. A blind guess is right of {percent(FALSE_ALARMS)}."
     )
 
 
@@ -107,11 +104,13 @@ def _stands_for(statement: PrivacyStatement) -> list[str]:
     if statement.stands_for == 1:
         return []
     k, other = statement.stands_for, statement.stands_for_epsilon
-    price = "no epsilon of use, or more patients a step than there are" if other is None else f"{other:.4g}"
+    price = (
+        "draw more patients a step than there are" if other is None else f"cost epsilon {epsilon_text(other)}"
+    )
     return [
         f"The run is a stand-in: it drew 1/{k} of the patients a step with 1/{k} of the noise of the run "
         f"that it stands for, at the same ratio of noise to batch. The epsilon above is its own. "
-        f"The run that it stands for would cost epsilon {price} at these sites."
+        f"At these sites the run that it stands for would {price}."
     ]
 
 
@@ -147,20 +146,20 @@ def _number(value: float | None, unit: str) -> str | None:
 def _sites(statement: PrivacyStatement) -> list[str]:
     if not statement.sites:
         return []
-    head = "|  site                  patients         q     sigma     steps   epsilon  of all in its ledger"
-    return [head, *(f"|  {_site_row(share, statement.basis)}" for share in statement.sites)]
+    head = (
+        "|  site                  patients         q     sigma     steps           epsilon"
+        "  of all in its ledger"
+    )
+    return [head, *(f"|  {_site_row(share)}" for share in statement.sites)]
 
 
-def _site_row(share: SiteShare, basis: str) -> str:
-    ledger = _bound(share.ledger_epsilon) if basis == "ledgers" else "no ledger"
+def _site_row(share: SiteShare) -> str:
+    paid = share.ledger_epsilon
     return (
         f"{share.site:20.20}  {share.patients or '-':>8}  {_or_dash(share.sampling_rate)}"
-        f"  {_or_dash(share.noise_multiplier)}  {share.steps:8d}  {_bound(share.epsilon)}  {ledger:>20}"
+        f"  {_or_dash(share.noise_multiplier)}  {share.steps:8d}  {epsilon_text(share.epsilon):>16}"
+        f"  {'no ledger' if paid is None else epsilon_text(paid):>20}"
     )
-
-
-def _bound(epsilon: float | None) -> str:
-    return f"{'no bound' if epsilon is None else f'{epsilon:.4g}':>8}"
 
 
 def _or_dash(value: float | None) -> str:
@@ -180,9 +179,13 @@ def _coordinator(coordinator: Coordinator | None) -> list[str]:
             "Each site's update by itself, in every round. What is promised above holds against the "
             "coordinator, too; what is not, it can look for in each update."
         ]
+    fewest = coordinator.fewest_summed
+    smallest = f" The smallest sum of this run had {fewest} of {coordinator.sites}." if fewest else ""
     return [
         f"Sums of the updates of {coordinator.least_summed} sites or more, and none by itself (secure "
-        "aggregation). This is no differential privacy: it adds nothing to what is promised above.",
+        f"aggregation: {coordinator.protocol}, {coordinator.neighbours} neighbours, threshold "
+        f"{coordinator.threshold}).{smallest} A hospital can insist on more by `minimum-summed`. This is no "
+        "differential privacy: it adds nothing to what is promised above, and takes nothing from it.",
         *(f"- Not covered: {sentence}" for sentence in coordinator.not_covered),
     ]
 
@@ -197,44 +200,10 @@ def _server(server: ServerShare | None) -> list[str]:
         "mechanism": server.mechanism,
         "noise": f"{server.noise_multiplier:.4g} times the clipping norm {server.clip_norm:.4g} on the sum "
         f"of {server.sites} sites",
-        "epsilon": f"{_bound(server.epsilon).strip()} at delta {server.delta:.3g} for "
+        "epsilon": f"{epsilon_text(server.epsilon)} at delta {server.delta:.3g} for "
         f"{server.releases} models{limit}",
     }
     return [
         *(f"|  {name:14} {value}" for name, value in rows.items()),
         *(f"- Not covered: {sentence}" for sentence in server.not_covered),
     ]
-
-
-def _audit(statement: PrivacyStatement) -> list[str]:
-    audit = statement.audit
-    if audit is None:
-        return ["No attack was tried on these models: `wardlaw simulate audit` tries one on simulated runs."]
-    return [
-        f"Guesses by a score, {audit.score}, of who was trained on. An attack that fails proves nothing: "
-        "another may not.",
-        *(f"- {_attack(attack, audit, statement)}" for attack in audit.attacks),
-        *(
-            f"- {found.replica}: how far the embedding's rows moved tells {found.present} codes that its "
-            f"patients have from {found.absent} that none has with AUROC {found.auroc:.3f}."
-            for found in audit.presence
-        ),
-    ]
-
-
-def _attack(attack: Attack, audit: Audit, statement: PrivacyStatement) -> str:
-    finest = "" if attack.resolved else f" (so few others resolve no rate below {1 / attack.others:.2g})"
-    beyond = is_refuted(statement) and attack.epsilon_at_least > (statement.epsilon or 0.0)
-    return (
-        f"{attack.replica}: {attack.members} trained on, {attack.others} not. AUROC {attack.auroc:.3f}; of "
-        f"those trained on {_percent(attack.true_positive_rate)} found [{_percent(attack.low)}, "
-        f"{_percent(attack.high)}] where {_percent(attack.false_positive_rate)} of the others are wrongly "
-        f"taken for one{finest}. Epsilon is at least {attack.epsilon_at_least:.3g} at delta "
-        f"{audit.delta:.3g}, with 99 % confidence"
-        f"{': MORE THAN IS PROMISED ABOVE, which is refuted' if beyond else ''}."
-    )
-
-
-def _percent(share: float) -> str:
-    """Never more precise than the figure: 100 % only where it is."""
-    return f"{math.floor(share * 10_000) / 100:g} %" if share > 0.99 else f"{100 * share:.3g} %"
