@@ -21,7 +21,7 @@ SUMS_TELL = (
 
 NOISE_UNCOUNTED = (
     "The sites' shares of noise (secagg.noise-multiplier) have no epsilon that could be stated: rounded "
-    "shares do not add up to a normal deviate, a refused update shows, and examples are summed without noise.",
+    "shares add up to no normal deviate, a refused update shows, and examples are summed without noise.",
 )
 
 
