@@ -57,10 +57,15 @@ def test_a_target_that_promises_nothing_is_refused(target):
         noise_for(target, 1e-5, sampling_rate=0.1, steps=10)
 
 
-def test_fourteen_thousand_steps_take_under_two_seconds():
+@pytest.mark.parametrize(
+    ("patients", "batch", "delta", "target"),
+    [(60_000, 256, 1e-5, 3.0), (1_000_000, 64, 1e-6, 8.0), (1_000_000, 64, 1e-6, 1.0)],
+)
+def test_fourteen_thousand_steps_take_under_two_seconds(patients, batch, delta, target):
     started = time.process_time()
-    plan_for_epsilon(60000, 256, 14000, 1e-5, 3.0)
+    plan = plan_for_epsilon(patients, batch, 14_000, delta, target)
     assert time.process_time() - started < 2
+    assert 0.999 * target <= plan.epsilon <= target
 
 
 def test_alternatives_cost_the_same():

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from wardlaw.errors import ConfigError
-from wardlaw.privacy.calibration import plan_for_epsilon
+from wardlaw.privacy.calibration import calibrated
 from wardlaw.privacy.plan import Plan
 
 BATCHES = (0.25, 0.5, 1.0, 2.0, 4.0)
@@ -36,12 +36,15 @@ def at_equal_epsilon(
     """
     drawn = sorted({max(1, round(plan.batch * factor)) for factor in batches})
     numbers = sorted({max(1, round(plan.steps * factor)) for factor in steps})
-    return tuple(
-        plan_for_epsilon(plan.patients, batch, number, plan.delta, plan.epsilon)
-        for batch in drawn
-        if batch <= plan.patients
-        for number in numbers
-    )
+    found: list[Plan] = []
+    for batch in (batch for batch in drawn if batch <= plan.patients):
+        for number in numbers:
+            near = found[-1] if found else plan
+            noise, spent = calibrated(
+                plan.epsilon, plan.delta, batch / plan.patients, number, near.noise_multiplier
+            )
+            found.append(Plan(plan.patients, batch, number, plan.delta, noise, spent))
+    return tuple(found)
 
 
 @dataclass(frozen=True)
