@@ -120,8 +120,9 @@ def collate(
         targets[start:end] = split.tokens[first + 1 : first + length + 1]
         positions[start:end] = window_positions(scheme, split.minutes[first : first + length])
         segments.append(end - start)
-    if end < budget:
-        segments.append(budget - end)
+    # As one segment, much padding would take most of the attention's time.
+    longest = max(segments, default=budget)
+    segments += [min(longest, budget - start) for start in range(end, budget, longest)]
     return PackedBatch(
         torch.from_numpy(tokens), torch.from_numpy(targets), torch.from_numpy(positions), tuple(segments)
     )

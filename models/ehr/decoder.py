@@ -5,6 +5,7 @@ Touvron et al., arXiv 2302.13971, section 2.2. Modules carry the names of transf
 federation exchanges: float32 weights only, no buffers.
 """
 
+from itertools import accumulate, takewhile
 from typing import Any
 
 import torch
@@ -157,9 +158,10 @@ class Decoder(Model):
         return token_nats(self.hidden(batch), self.lm_head.weight, batch.targets)
 
     def training_flops(self, batch: PackedBatch) -> float:
-        """FLOPs of a forward and a backward pass over the real segments; padding, if any, is the last one."""
+        """FLOPs of a forward and a backward pass over what is not padding."""
         tokens = batch.token_count
-        real = batch.segments if tokens == len(batch.tokens) else batch.segments[:-1]
+        filled = takewhile(lambda end: end <= tokens, accumulate(batch.segments))
+        real = batch.segments[: sum(1 for _ in filled)]
         return 3 * flops_of(self.shape, self.vocabulary_size, tokens, causal_pairs(real)).total
 
     def parameter_groups(self, optimiser: str) -> list[ParameterGroup]:

@@ -27,7 +27,7 @@ class PackedBatch:
         Rotary position of each token: its count in the window, or its time.
     segments : tuple of int
         Lengths of the segments, in order; their sum is T. Padding, if any, is the
-        last segment.
+        last segments.
 
     Raises
     ------

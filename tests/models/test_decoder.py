@@ -217,3 +217,14 @@ def test_segments_filled_up_to_one_length_attend_as_alone(segments, half, monkey
 
     for found, wanted in zip(attended(0.1), attended(1.0), strict=True):
         torch.testing.assert_close(found, wanted, **({} if half else {"rtol": 1e-12, "atol": 1e-12}))
+
+
+def test_flops_are_those_of_what_is_not_padding(tiny, make_batch):
+    batch = make_batch((9, 4))
+    padded = PackedBatch(
+        torch.cat([batch.tokens, torch.zeros(14, dtype=torch.int64)]),
+        torch.cat([batch.targets, torch.full((14,), IGNORED)]),
+        torch.cat([batch.positions, torch.zeros(14)]),
+        (9, 4, 9, 5),
+    )
+    assert tiny.training_flops(padded) == tiny.training_flops(batch) > 0
