@@ -110,6 +110,16 @@ def test_a_stand_in_of_little_noise_has_no_rounded_epsilon():
     assert epsilon([PoissonGaussian(16 / 1118, 0.08, 100)], 1e-6) == math.inf
 
 
+@pytest.mark.parametrize("delta", [1e-5, 1e-10])
+@pytest.mark.parametrize("steps", [100, 20_000])
+@pytest.mark.parametrize("mu", [0.3, 3.0])
+def test_many_steps_stay_above_the_closed_form(delta, steps, mu):
+    # All but everybody is drawn: added up step by step, and not as one Gaussian mechanism.
+    found = epsilon([PoissonGaussian(1 - 1e-15, math.sqrt(steps) / mu, steps)], delta)
+    exact = gaussian_epsilon(mu, delta)
+    assert -1e-6 <= (found - exact) / max(1.0, exact) < 1e-3
+
+
 def test_nothing_released_costs_nothing():
     assert epsilon([], 1e-6) == 0
 

@@ -44,7 +44,8 @@ def epsilon(events: Iterable[Event], delta: float) -> float:
     events : iterable of Event
         All that was released of the same patients; order and grouping do not matter.
     delta : float
-        In (0, 1). Below 1e-12 the grid's own truncation of tails shows, and may give infinity.
+        In (0, 1). Below 1e-10 the arithmetic of transforms shows: after many steps a value may lie below
+        the truth, or be infinity.
 
     Returns
     -------
