@@ -7,12 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from wardlaw.errors import ConfigError
-from wardlaw.privacy.epsilon import epsilon_json, epsilon_text
+from wardlaw.privacy.epsilon import LEAST_DELTA, epsilon_json, epsilon_text
 from wardlaw.privacy.events import ACCOUNTANT, RELATION, UNIT
 from wardlaw.privacy.plan import Plan
-
-LEAST_DELTA = 1e-10
-"""Below it the accountant's values can lie below the truth (docs/privacy-accounting.md)."""
 
 
 def plan_privacy(

@@ -31,3 +31,9 @@ def test_it_survives_flowers_flat_settings_and_changes_the_fingerprint():
 def test_numbers_are_bounded(field):
     with pytest.raises(ValueError, match=field.replace("_", "-")):
         PrivacySection.model_validate({"mechanism": "dp-sgd", field.replace("_", "-"): -1.0})
+
+
+@pytest.mark.parametrize("section", ["privacy", "strategy"])
+def test_a_delta_below_the_accountants_arithmetic_is_refused(section):
+    with pytest.raises(ConfigError, match=rf"{section}\.delta"):
+        from_flat({f"{section}.delta": 1e-12})

@@ -5,6 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from wardlaw.config.base import Section, added, kebab
+from wardlaw.privacy.epsilon import LEAST_DELTA
 
 
 class PrivacySection(Section):
@@ -47,7 +48,7 @@ class PrivacySection(Section):
     patients: int = Field(default=32, ge=1)
     windows: int = Field(default=1, ge=1)
     engine: Literal["auto", "loop", "batched", "hooks", "ghost", "fast-gradient"] = "auto"
-    delta: float = Field(default=1e-6, gt=0, lt=1)
+    delta: float = Field(default=1e-6, ge=LEAST_DELTA, lt=1)
     stands_for: int = added(1, ge=1)
 
     @property

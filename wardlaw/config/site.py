@@ -13,6 +13,7 @@ from wardlaw.config.base import Section
 from wardlaw.config.files import read_toml
 from wardlaw.config.flat import describe_problems
 from wardlaw.errors import PolicyError
+from wardlaw.privacy.epsilon import LEAST_DELTA
 
 
 class SitePolicy(Section):
@@ -67,7 +68,7 @@ class SitePolicy(Section):
     minimum_summed: int = Field(default=0, ge=0)
     secagg_peers: dict[str, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]] = Field(default={})
     epsilon: float | None = Field(default=None, gt=0)
-    delta: float | None = Field(default=None, gt=0, lt=1)
+    delta: float | None = Field(default=None, ge=LEAST_DELTA, lt=1)
 
 
 def meds_root(policy: SitePolicy) -> Path:

@@ -5,6 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from wardlaw.config.base import Section, added, kebab
+from wardlaw.privacy.epsilon import LEAST_DELTA
 
 StrategyName = Literal[
     "fedavg", "fedprox", "fedavgm", "fedadam", "fednesterov", "clipped-mean", "adaptive-clip"
@@ -70,7 +71,7 @@ class StrategySection(Section):
     noise_multiplier: float = added(1.0, gt=0)
     weight_cap: int = added(0, ge=0)
     epsilon_limit: float = added(0.0, ge=0)
-    delta: float = added(1e-5, gt=0, lt=1)
+    delta: float = added(1e-5, ge=LEAST_DELTA, lt=1)
     clip_quantile: float = added(0.5, gt=0, lt=1)
     clip_learning_rate: float = added(0.2, gt=0)
     count_noise: float = added(5.0, gt=0)

@@ -11,6 +11,9 @@ LARGEST = 500.0
 Above 700, where e^-epsilon is no float, dp-accounting's search ends at a point of its grid.
 """
 
+LEAST_DELTA = 1e-10
+"""Smallest delta that epsilon is told for: below it the arithmetic of many steps can tell too little."""
+
 MORE = f"more than {LARGEST:,.0f}"
 """What is told instead, everywhere: no attacker is held back by such an epsilon."""
 
