@@ -13,6 +13,7 @@ from functools import lru_cache
 
 from client.privacy.entry import Entry
 from wardlaw.errors import PolicyError
+from wardlaw.privacy.epsilon import LEAST_DELTA
 from wardlaw.privacy.events import Event, from_json
 
 OPENED = "opened"
@@ -34,7 +35,7 @@ class Limit:
     Raises
     ------
     PolicyError
-        If epsilon is not positive and finite, or delta not in (0, 1).
+        If epsilon is not positive and finite, or delta not below 1 or too small for the accountant.
     """
 
     epsilon: float | None
@@ -43,8 +44,10 @@ class Limit:
     def __post_init__(self) -> None:
         if self.epsilon is not None and not 0 < self.epsilon < float("inf"):
             raise PolicyError(f"a limit must be above 0 and finite, not {self.epsilon}", where="epsilon")
-        if not 0 < self.delta < 1:
-            raise PolicyError(f"delta must lie between 0 and 1, not {self.delta}", where="delta")
+        if not LEAST_DELTA <= self.delta < 1:
+            raise PolicyError(
+                f"delta must lie between {LEAST_DELTA:g} and 1, not {self.delta:g}", where="delta"
+            )
 
 
 @dataclass(frozen=True)

@@ -323,3 +323,9 @@ def test_whatever_is_done_the_limit_holds_and_nothing_paid_is_forgotten(steps):
             except BudgetError:
                 assert paid == 4
             assert sum(event.count for event in ledger.events()) == paid <= 4
+
+
+@pytest.mark.parametrize("delta", [0.0, 1e-11, 1.0])
+def test_a_limit_takes_no_delta_that_the_accountant_does_not(delta: float) -> None:
+    with pytest.raises(PolicyError, match="delta must lie between 1e-10 and 1"):
+        Limit(8.0, delta)
