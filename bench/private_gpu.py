@@ -25,7 +25,7 @@ from client.privacy.per_sample.batched import batched
 from client.privacy.per_sample.patients import stacked
 from client.privacy.private_gradient import PrivateGradient
 from client.training.gradient import BatchGradient, Gradient
-from client.training.replica import Replica, build_optimiser
+from client.training.replica import Replica, build_optimiser, keep_float32
 from client.training.trainer import train_steps
 from models.ecg.model import build_ecg_model
 from models.model import Model
@@ -47,6 +47,7 @@ def main() -> None:
         "--loops", default="plain,private,plain bf16,private bf16,Opacus hooks,Opacus ghost,loop"
     )
     arguments = parser.parse_args()
+    keep_float32()
     print(torch.cuda.get_device_name(), torch.__version__)
     for case in arguments.case or ("600k", "3m", "resnet"):
         print(f"\n{case}: {arguments.patients} patients", flush=True)

@@ -73,8 +73,7 @@ def chart_by_size(
         series: list[Series] = []
         for (ratio,), rows in of_batch.sort("ratio", "parameters").group_by("ratio", maintain_order=True):
             series += _law_by_size(surface, float(str(ratio)), rows)
-            x, y, low, high = (floats(rows, name) for name in ("parameters", "loss", "loss_low", "loss_high"))
-            series.append(Intervals(level(float(str(ratio))), x, y, low, high))
+            series.append(_measured(float(str(ratio)), rows, "parameters"))
         sizes = tuple(sorted({float(size) for size in surface.rows["N"]}))
         size_axis = Axis(across, "log", counts=True, values=sizes)
         facets.append(Facet(size_axis, up[surface.name], tuple(series), title))
@@ -107,10 +106,7 @@ def chart_by_batch(surfaces: Sequence[PrivateSurface], costs: pl.DataFrame, up: 
             series: list[Series] = []
             for (ratio,), part in rows.group_by("ratio", maintain_order=True):
                 series += _law_by_batch(surface, float(str(ratio)), part)
-                x, y, low, high = (
-                    floats(part, name) for name in ("batch_patients", "loss", "loss_low", "loss_high")
-                )
-                series.append(Intervals(level(float(str(ratio))), x, y, low, high))
+                series.append(_measured(float(str(ratio)), part, "batch_patients"))
             across = Axis("Patients a step", "log", counts=True, values=tuple(map(float, surface.batches)))
             title = f"{count(float(str(size)))} parameters"
             named = f"{surface.name}, {title}" if len(surfaces) > 1 else title
@@ -123,6 +119,12 @@ def chart_by_batch(surfaces: Sequence[PrivateSurface], costs: pl.DataFrame, up: 
         share_y=len(set(up.values())) == 1,
         row_height=3.7,
     )
+
+
+def _measured(ratio: float, rows: pl.DataFrame, across: str) -> Intervals:
+    """Losses at one ratio with their intervals, over a column."""
+    x, y, low, high = (floats(rows, name) for name in (across, "loss", "loss_low", "loss_high"))
+    return Intervals(level(ratio), x, y, low, high)
 
 
 def level(ratio: float) -> str:

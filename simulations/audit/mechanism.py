@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import torch
-from pydantic import ValidationError
 
 from client.privacy.implementation import POISSON
 from client.privacy.private_round import code_digest
@@ -14,10 +13,10 @@ from simulations.audit.lower_bound import lower_bounds
 from simulations.audit.one_run import EPSILONS, Audit, canary_scores, run_audit
 from simulations.audit.profile import claimed_profile
 from simulations.audit.verdict import judge
-from wardlaw.errors import RecordError
 from wardlaw.files import write_text_atomically
 from wardlaw.privacy.accountant import epsilon
 from wardlaw.privacy.audits import Implementation, MechanismAudit
+from wardlaw.privacy.part import read_part
 
 
 def audit_mechanism(audit: Audit, delta: float) -> MechanismAudit:
@@ -84,11 +83,4 @@ def load_audit(path: Path) -> MechanismAudit:
     RecordError
         If there is none, or it is not one.
     """
-    try:
-        return MechanismAudit.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise RecordError(f"no audit of a mechanism ({type(error).__name__})", where=str(path)) from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"]))
-        raise RecordError(f"not an audit of a mechanism: {field}: {first['msg']}", where=str(path)) from None
+    return read_part(MechanismAudit, path, "an audit of a mechanism")

@@ -11,33 +11,29 @@ def run_wardlaw(*arguments):
     )
 
 
-def test_help_names_the_rooms_without_loading_them():
+def loaded_by(command, modules):
+    """What a command prints, and which of the modules are loaded at its end."""
     script = (
-        "import sys; sys.argv = ['wardlaw', '--help']\n"
+        f"import sys; sys.argv = {command!r}.split()\n"
         "from wardlaw.cli import main\n"
         "try: main()\n"
         "except SystemExit: pass\n"
-        "rooms = {'models', 'client', 'server', 'simulations', 'analysis'}\n"
-        "print('loaded', sorted(rooms & sys.modules.keys()))"
+        f"print('loaded', sorted({modules!r} & sys.modules.keys()))"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert "analysis" in done.stdout
-    assert "loaded []" in done.stdout
+    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+
+
+def test_help_names_the_rooms_without_loading_them():
+    told = loaded_by("wardlaw --help", {"models", "client", "server", "simulations", "analysis"})
+    assert "analysis" in told
+    assert "loaded []" in told
 
 
 def test_a_plan_of_privacy_waits_for_no_library_of_another_command():
-    script = (
-        "import sys\n"
-        "sys.argv = 'wardlaw client plan-privacy --patients 500 --batch 50 --steps 9 --noise 2'.split()\n"
-        "from wardlaw.cli import main\n"
-        "try: main()\n"
-        "except SystemExit: pass\n"
-        "heavy = {'torch', 'polars', 'pyarrow', 'flwr', 'opacus'}\n"
-        "print('loaded', sorted(heavy & sys.modules.keys()))"
-    )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert "noise multiplier  2.0000" in done.stdout
-    assert "loaded []" in done.stdout
+    command = "wardlaw client plan-privacy --patients 500 --batch 50 --steps 9 --noise 2"
+    told = loaded_by(command, {"torch", "polars", "pyarrow", "flwr", "opacus", "dp_accounting"})
+    assert "noise multiplier  2.0000" in told
+    assert "loaded ['dp_accounting']" in told
 
 
 def test_commands_that_load_late_are_listed_and_answer_as_others():

@@ -2,10 +2,8 @@
 
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from wardlaw.errors import RecordError
 from wardlaw.files import write_text_atomically
+from wardlaw.privacy.part import read_part
 from wardlaw.privacy.statement import PrivacyStatement
 from wardlaw.privacy.statement_text import text_of
 
@@ -27,12 +25,4 @@ def load_statement(folder: Path) -> PrivacyStatement:
     RecordError
         If there is none, or it is not one.
     """
-    path = folder / STATEMENT_FILE
-    try:
-        return PrivacyStatement.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise RecordError(f"no statement of privacy ({type(error).__name__})", where=str(path)) from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"]))
-        raise RecordError(f"not a statement of privacy: {field}: {first['msg']}", where=str(path)) from None
+    return read_part(PrivacyStatement, folder / STATEMENT_FILE, "a statement of privacy")
